@@ -1,0 +1,9 @@
+"""What a site is configured with, and how the program speaks.
+
+- `settings`: every setting of cameras.yaml as a checked, frozen model, with its unit, bounds and default.
+- `loading`: cameras.yaml to `settings`, every mistake as one line that names file, line, key and value.
+- `schema`: the JSON Schema of cameras.yaml (``cameras.schema.json``) for editors.
+- `log`: logging to stderr, and `redact_url`, which hides the passwords of cameras.
+- `errors`: `ConfigError`.
+- ``template.yaml``: what `reid-pipeline init` writes.
+"""

@@ -1,0 +1,330 @@
+"""Every setting of cameras.yaml: its meaning, unit, bounds and default. Names are the keys of the file.
+
+The models check what was read; they read nothing themselves. `loading.load_settings` builds them, resolves relative
+paths and lets the cameras inherit ``defaults``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from .log import redact_url
+
+RESERVED_CAMERA_NAMES: Final = frozenset({"mtmc"})  # tracks/mtmc.txt holds all cameras
+
+_DURATION = r"^[1-9][0-9]{0,5}[smhd]$"
+_DURATION_UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_CAMERA_NAME = r"^[A-Za-z0-9_\-]{1,64}$"
+
+
+def parse_duration(text: object) -> timedelta:
+    """Reads ``90s``, ``30m``, ``48h`` or ``7d``.
+
+    Example:
+        >>> parse_duration("48h")
+        datetime.timedelta(days=2)
+
+    Raises:
+        PydanticCustomError: Not a whole number above 0 with one of these units.
+    """
+    if isinstance(text, timedelta):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(_DURATION, text):
+        raise PydanticCustomError("duration", "not a duration")
+    return int(text[:-1]) * _DURATION_UNITS.get(text[-1], timedelta(seconds=1))
+
+
+def format_duration(duration: timedelta) -> str:
+    """Writes a duration in the largest unit that leaves a whole number.
+
+    Example:
+        >>> format_duration(timedelta(minutes=90))
+        '90m'
+    """
+    for unit, length in _DURATION_UNITS.items():
+        if duration % length == timedelta(0):
+            return f"{duration // length}{unit}"
+    return f"{int(duration.total_seconds())}s"
+
+
+def find_timezone(name: str) -> tzinfo:
+    """Finds a time zone of the IANA database; ``UTC`` needs no database.
+
+    Raises:
+        KeyError: There is no such time zone on this machine.
+        ValueError: The name can be none.
+    """
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _check_timezone(name: str) -> str:
+    try:
+        find_timezone(name)
+    except (KeyError, ValueError, OSError) as error:  # OSError: names of folders in the database, such as "Europe"
+        raise PydanticCustomError("timezone", "no such time zone") from error
+    return name
+
+
+def _parse_time(text: object) -> datetime:
+    if isinstance(text, datetime):
+        return text
+    try:
+        if isinstance(text, str):
+            return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PydanticCustomError("time", "not a time") from error
+    raise PydanticCustomError("time", "not a time")
+
+
+def _check_camera_name(name: str) -> str:
+    if not re.fullmatch(_CAMERA_NAME, name):
+        raise PydanticCustomError("expected", "expected 1 to 64 letters (a-z), digits, _ and -: it names files")
+    if name.lower() in RESERVED_CAMERA_NAMES:
+        raise PydanticCustomError("expected", "expected another name: tracks/mtmc.txt holds all cameras")
+    return name
+
+
+def _check_cameras(cameras: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:
+    seen: dict[str, str] = {}
+    for name in cameras:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise PydanticCustomError(
+                "expected", "expected a name that differs from {other} in more than case", {"other": other, "key": name}
+            )
+    return cameras
+
+
+def _check_single(inputs: tuple[InputSettings, ...]) -> tuple[InputSettings, ...]:
+    if len(inputs) > 1:
+        raise PydanticCustomError("expected", "several inputs are not built yet: expected one")
+    return inputs
+
+
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+FramesPerSecond = Annotated[Number, Field(gt=0, le=1000)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["90s", "30m", "48h", "7d"]}),
+]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_parse_time),
+    WithJsonSchema({"type": "string", "examples": ["2026-11-20T08:00:00Z", "2026-11-20T09:00:00+01:00"]}),
+]
+Timezone = Annotated[
+    str, AfterValidator(_check_timezone), WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Berlin"]})
+]
+CameraName = Annotated[
+    str, AfterValidator(_check_camera_name), WithJsonSchema({"type": "string", "pattern": _CAMERA_NAME})
+]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class SiteSettings(_Model):
+    """The place that the cameras watch."""
+
+    name: str = Field(default="site", min_length=1, max_length=64, description="Name of the site in reports.")
+    timezone: Timezone = Field(default="UTC", description="IANA time zone of times without one, and of days.")
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Folder of everything that is kept, relative to this file. Made where it is missing.",
+    )
+    database: None = Field(default=None, description="null: SQLite in data_dir. Nothing else is built yet.")
+
+    @property
+    def tz(self) -> tzinfo:
+        """The time zone of ``timezone``."""
+        return find_timezone(self.timezone)
+
+
+class DetectSettings(_Model):
+    """How often persons are looked for."""
+
+    fps: FramesPerSecond | None = Field(
+        default=None,
+        description="Frames a second to process, above 0. null: every frame of a file, 5 a second of a stream.",
+    )
+
+
+class DefaultsSettings(_Model):
+    """What each camera inherits unless it says otherwise."""
+
+    detect: DetectSettings = Field(default=DetectSettings(), description="How often persons are looked for.")
+
+
+class InputSettings(_Model):
+    """Where a camera's frames come from."""
+
+    path: Text = Field(
+        description="A video file, a folder of images, a device or a URL; files are relative to this file. Secrets "
+        "come from the environment: rtsp://{REID_USER}:{REID_PASSWORD}@10.0.0.5/main.",
+        examples=["recordings/hall.mp4", "rtsp://10.0.0.5/main"],
+    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How an RTSP stream is carried: tcp or udp.")
+    fps: FramesPerSecond | None = Field(
+        default=None,
+        description="Frames a second, above 0, where the file says nothing or something wrong. null: as it says.",
+    )
+
+
+class PrivacySettings(_Model):
+    """An area that is blanked before anything else sees the frame."""
+
+    points: Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)] = Field(
+        description="Corners of a polygon, at least 3: [x, y] as parts of width and height, 0 to 1 from the top left."
+    )
+
+
+class CameraSettings(_Model):
+    """One camera."""
+
+    enabled: Flag = Field(default=True, description="false: keep the settings but do not run this camera.")
+    inputs: Annotated[tuple[InputSettings, ...], AfterValidator(_check_single)] = Field(
+        default=(),
+        description="Where the frames come from: one entry.",
+        json_schema_extra={"minItems": 1, "maxItems": 1},
+    )
+    backend: Literal["auto", "ffmpeg", "gstreamer"] = Field(
+        default="auto",
+        description="What decodes: auto, ffmpeg, gstreamer.",
+    )
+    pipeline: Text | None = Field(
+        default=None,
+        description="A GStreamer description that delivers the frames, in place of `backend`. null: none.",
+    )
+    privacy: tuple[PrivacySettings, ...] = Field(default=(), description="Areas that are blanked in every frame.")
+    detect: DetectSettings = Field(default=DetectSettings(), description="As in `defaults`, for this camera.")
+    start: Time | None = Field(
+        default=None,
+        description="When the file's first frame was taken, ISO-8601; without a time zone in that of the site. "
+        "null: when the run starts.",
+    )
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if not self.inputs and self.pipeline is None:
+            raise PydanticCustomError("expected", "expected inputs: [{path: ...}]", {"key": "inputs"})
+        if self.pipeline is not None and self.backend == "ffmpeg":
+            raise PydanticCustomError("expected", "expected gstreamer or auto beside `pipeline`", {"key": "backend"})
+        return self
+
+
+class DetectorSettings(_Model):
+    """What finds persons in a frame."""
+
+    model: Text = Field(
+        default="bundled",
+        description="bundled, the name of an Ultralytics model, or a path to a model.",
+        examples=["bundled", "models/detector.xml"],
+    )
+    min_confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        default=0.4,
+        description="Confidence, above 0 and below 1, that starts a tracklet; weaker boxes may continue one.",
+    )
+    trust: Flag = Field(
+        default=False,
+        description="true: load a pickle (.pt). It can run any code, so only for files of known origin.",
+    )
+
+
+class EncoderSettings(_Model):
+    """What turns crops of persons into embeddings."""
+
+    model: Text = Field(
+        default="bundled",
+        description="bundled, the name of a model, or a path to a model.",
+        examples=["bundled", "models/encoder.xml"],
+    )
+
+
+class AssociationSettings(_Model):
+    """How tracklets are joined to identities."""
+
+    memory: Duration = Field(
+        default=timedelta(hours=48),
+        description="How long somebody who left is still recognised: a number and s, m, h or d.",
+        json_schema_extra={"default": "48h"},
+    )
+
+
+class OutputsSettings(_Model):
+    """What a run writes into data_dir, beside the database."""
+
+    tracks: Flag = Field(default=True, description="tracks/: MOTChallenge text, a file a camera, and tracks/mtmc.txt.")
+    events: Flag = Field(default=True, description="events.ndjson: what happened, one JSON object a line.")
+    video: Flag = Field(default=False, description="videos/: the footage with boxes and identities drawn.")
+
+
+class Settings(_Model):
+    """A whole cameras.yaml."""
+
+    site: SiteSettings = Field(default=SiteSettings(), description="The place that the cameras watch.")
+    defaults: DefaultsSettings = Field(default=DefaultsSettings(), description="What each camera inherits.")
+    cameras: Annotated[Mapping[CameraName, CameraSettings], Field(min_length=1), AfterValidator(_check_cameras)] = (
+        Field(
+            description="The cameras by name. Names are 1 to 64 letters, digits, _ and -.",
+            json_schema_extra={"additionalProperties": False},
+        )
+    )
+    detector: DetectorSettings = Field(default=DetectorSettings(), description="What finds persons.")
+    encoder: EncoderSettings = Field(default=EncoderSettings(), description="What tells persons apart.")
+    association: AssociationSettings = Field(default=AssociationSettings(), description="How identities are made.")
+    outputs: OutputsSettings = Field(default=OutputsSettings(), description="What a run writes into data_dir.")
+
+
+def non_default(settings: Settings) -> dict[str, object]:
+    """Lists what differs from the default, for reports.
+
+    Returns:
+        Values by dotted key (``cameras.hall.detect.fps``), ready for JSON, passwords hidden.
+    """
+    return dict(_differences("", settings))
+
+
+def _differences(prefix: str, model: BaseModel) -> Iterator[tuple[str, object]]:
+    for name, field in type(model).model_fields.items():
+        # What was not given is a default, also where loading made a path absolute or a camera inherited it.
+        if name not in model.model_fields_set:
+            continue
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _differences(f"{prefix}{name}.", value)
+        elif isinstance(value, Mapping):
+            for key, entry in value.items():
+                yield from _differences(f"{prefix}{name}.{key}.", entry)
+        elif name == "inputs":
+            for index, entry in enumerate(value):
+                yield from _differences(f"{prefix}{name}[{index}].", entry)
+        elif field.is_required() or value != field.default:
+            yield f"{prefix}{name}", _plain(model.model_dump(mode="json", include={name})[name])
+
+
+def _plain(value: object) -> object:
+    return redact_url(value) if isinstance(value, str) else value

@@ -1,0 +1,66 @@
+"""What "alike" means, learnt from people who are certainly different; and the looks of one frame's boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid_pipeline.pipeline.datatypes import Boxes
+from reid_pipeline.pipeline.protocols import Appearance
+
+Look = NDArray[np.float32]
+
+
+class AppearanceScale:
+    """Expresses a similarity of looks in standard deviations above that of two different people.
+
+    Every encoder has its own range of inner products, and every camera its own light. The similarities of people who
+    are certainly different, as those in one frame are, show where "different" lies; no threshold on a cosine is needed.
+    """
+
+    # Where the encoders that were tried start; worth as much as `_PRIOR_WEIGHT` observed pairs.
+    _PRIOR_MEAN, _PRIOR_DEVIATION, _PRIOR_WEIGHT = 0.5, 0.12, 30.0
+    _MEMORY = 2000.0  # pairs; older ones fade, so that the scale follows the light of the day
+
+    def __init__(self) -> None:
+        self._weight = self._PRIOR_WEIGHT
+        self._mean = self._PRIOR_MEAN
+        self._variance = self._PRIOR_DEVIATION**2
+
+    def learn(self, similarity: float) -> None:
+        """Takes in the similarity of two people who are certainly different."""
+        self._weight = min(self._weight + 1.0, self._MEMORY)
+        delta = similarity - self._mean
+        self._mean += delta / self._weight
+        self._variance += (delta * (similarity - self._mean) - self._variance) / self._weight
+
+    def score(self, similarity: float) -> float:
+        """Deviations above the mean of different people: 0 is usual for two people, 2 is rare."""
+        return (similarity - self._mean) / math.sqrt(self._variance)
+
+
+class Looks:
+    """The embeddings of one frame's boxes, computed when first asked for."""
+
+    def __init__(self, boxes: Boxes, appearance: Appearance | None) -> None:
+        self._boxes = boxes
+        self._appearance = appearance
+        self._known: dict[int, Look] = {}
+
+    def fetch(self, columns: Iterable[int]) -> None:
+        """Encodes those boxes in one go that are not known yet; without an encoder nothing becomes known."""
+        missing = [column for column in columns if column not in self._known]
+        if missing and self._appearance is not None:
+            embeddings = self._appearance(self._boxes[missing])
+            self._known.update(zip(missing, embeddings, strict=True))
+
+    def get(self, column: int) -> Look | None:
+        """The look of one box, if it was fetched."""
+        return self._known.get(column)
+
+    def known(self) -> Iterable[tuple[int, Look]]:
+        """All pairs (box, look) so far."""
+        return self._known.items()

@@ -1,0 +1,126 @@
+"""The command `reid-pipeline`.
+
+Each command stands in a module of its own, named in `COMMANDS`, and only the module of the command that is asked for is
+imported: `--help` lists all without importing any. A new command or group is one module and one line here.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or unreadable input, 3 partly done, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Final, NamedTuple
+
+import typer
+
+from reid_pipeline.configs.errors import UserError
+from reid_pipeline.configs.log import redact_url
+from reid_pipeline.storage.errors import StorageError
+
+from .errors import PipelineError
+
+PROGRAM: Final = "reid-pipeline"
+FAILED: Final = 1
+USER_FAULT: Final = 2
+
+
+class LazyCommand(NamedTuple):
+    """Where a command stands: a function, or a `typer.Typer` that is a group of commands."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final[dict[str, LazyCommand]] = {
+    "init": LazyCommand("cli_site", "init", "Write a commented cameras.yaml to start from."),
+    "validate": LazyCommand("cli_site", "validate", "Check a cameras.yaml and print what it would run."),
+    "doctor": LazyCommand("cli_site", "doctor", "Check what works on this machine and how to get the rest."),
+    "run": LazyCommand("cli_run", "run", "Follow the people in the cameras of a site."),
+    "eval": LazyCommand("cli_eval", "app", "Score detections, embeddings, tracks or identities."),
+    "bench": LazyCommand("cli_run", "bench", "Measure the speed of this machine."),
+}
+
+
+def main() -> None:
+    """Runs the command line of this process and ends it with the exit code."""
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: What stands behind the program's name.
+
+    Returns:
+        The exit code.
+    """
+    wanted = next((each for each in arguments if not each.startswith("-")), None)
+    try:
+        build_app(wanted)(args=list(arguments), prog_name=PROGRAM)
+    except SystemExit as end:  # how typer ends in all cases but errors
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except UserError as error:
+        return _report(error, USER_FAULT)
+    except (PipelineError, StorageError) as error:
+        return _report(error, FAILED)
+    except Exception:  # a fault of this program: all of it is needed, but no password
+        sys.stderr.write(redact_url(traceback.format_exc()))
+        return FAILED
+    return 0
+
+
+def build_app(wanted: str | None) -> typer.Typer:
+    """Makes the command line with only the command ``wanted`` in full; the others have their name and help."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help="Follow people across surveillance cameras: detect, track, re-identify, store, search.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, command in COMMANDS.items():
+        if name != wanted:
+            app.command(name, help=command.help)(_not_imported)
+            continue
+        target = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=command.help)
+        else:
+            app.command(name)(target)
+    return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Holds the options that stand before a command."""
+
+
+def _not_imported() -> None:
+    raise LookupError("a command was run without its module")
+
+
+def _report(error: Exception, code: int) -> int:
+    """Prints an error as one line, or with its traceback where ``--verbose`` was given."""
+    if logging.getLogger("reid_pipeline").isEnabledFor(logging.DEBUG):
+        sys.stderr.write(redact_url("".join(traceback.format_exception(error))))
+    print("error: " + redact_url(" ".join(str(error).split())), file=sys.stderr)
+    return code

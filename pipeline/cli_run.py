@@ -1,0 +1,54 @@
+"""The commands `run` and `bench`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_output import JsonOption, VerboseOption, start_output
+
+bench = typer.Typer(no_args_is_help=True)
+
+
+class Pace(StrEnum):
+    """How fast files are read."""
+
+    MAX = "max"
+    REALTIME = "realtime"
+
+
+def run(
+    cameras: Annotated[Path, typer.Argument(help="The cameras.yaml of the site.", metavar="CAMERAS.YAML")],
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of each camera.")] = None,
+    pace: Annotated[Pace, typer.Option(help="Files as fast as possible, or as fast as they were taken.")] = Pace.MAX,
+    again: Annotated[bool, typer.Option("--again", help="Replace what these files gave in an earlier run.")] = False,
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Follow the people in the cameras of a site.
+
+    Files are read to their end, streams until the run is stopped. A second run on the same files goes on after the last
+    frame that was stored.
+    """
+    start_output(json_output=json_output, verbose=verbose)
+    from .run_command import RunOptions, run_command
+
+    options = RunOptions(max_frames=max_frames, pace=pace.value, again=again, json_output=json_output)
+    raise typer.Exit(run_command(cameras, options))
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure the speed of this machine."""
+
+
+@bench.command("pipeline")
+def bench_pipeline(json_output: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """Frames a second from decoding to the database, by stage."""
+    start_output(json_output=json_output, verbose=verbose)
+    from .bench import bench_command
+
+    raise typer.Exit(bench_command(json_output=json_output))

@@ -1,0 +1,66 @@
+"""`events.ndjson`: what happened, one JSON object a line, appended when it is stored for good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line. Fields that do not apply are null.
+
+    Attributes:
+        type: new, update (an identity was found), end, merge, split; camera for a change of a camera's state.
+        time: ISO-8601 with milliseconds, UTC: the capture time.
+        camera: Name of the camera.
+        frame: Frame number, from 1.
+        tracklet: Number of the tracklet in its camera.
+        identity: Number of the identity over the site.
+        probability: That the identity is right, 0-1.
+        box: x1 y1 x2 y2 in pixels.
+        state: Of a camera.
+        detail: Why, in words.
+    """
+
+    type: Literal["new", "update", "end", "merge", "split", "camera"]
+    time: str
+    camera: str
+    frame: int | None = None
+    tracklet: int | None = None
+    identity: int | None = None
+    probability: float | None = None
+    box: Box | None = None
+    state: str | None = None
+    detail: str | None = None
+
+
+def iso_time(time_us: int) -> str:
+    """Microseconds since 1970 UTC as ISO-8601 with milliseconds.
+
+    Example:
+        >>> iso_time(1_500_000)
+        '1970-01-01T00:00:01.500Z'
+    """
+    moment = datetime.fromtimestamp(time_us // 1000 / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class EventFile:
+    """Appends events to a file. Only one thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Writes whole lines, and nothing for no event."""
+        if events:
+            lines = "".join(json.dumps(asdict(event)) + "\n" for event in events)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(lines)

@@ -1,0 +1,193 @@
+"""The swappable parts: write one class that fits one of these, name it in its `build_*` function, done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Image, Scores
+from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
+
+
+class Source(Protocol):
+    """Where the frames of one camera come from: a file, a folder of images, a stream or a device.
+
+    Attributes:
+        live: True for what cannot wait (streams, devices); False for what can be read again (files, folders).
+        dropped: Frames that the source itself could not give, by reason (``corrupt``).
+    """
+
+    live: bool
+    dropped: dict[str, int]
+
+    def frames(self) -> Iterator[Frame]:
+        """Opens the source and yields its frames in order; the iterator's end is the end of a file.
+
+        Raises:
+            SourceNotFound: It does not exist, or nothing in it can be decoded.
+            SourceLost: A live source stopped delivering.
+            SourceBroken: A file ends before its end; all whole frames were yielded before.
+        """
+        ...
+
+    def close(self) -> None:
+        """Makes a blocked `frames` end soon; may be called from another thread and more than once."""
+        ...
+
+
+class Pending(Protocol):
+    """Detections on their way."""
+
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+        ...
+
+    def result(self) -> Detections:
+        """Waits for and returns the persons of the frame."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds persons. Frames of all cameras go through one detector, several at once."""
+
+    @property
+    def capacity(self) -> int:
+        """How many submitted frames keep the processor busy."""
+        ...
+
+    def prepare(self, image: Image) -> Image:
+        """Scales an image to the detector's input; runs in the camera's own thread.
+
+        Args:
+            image: ``(H, W, 3) uint8`` BGR.
+
+        Returns:
+            ``(h, w, 3) uint8`` BGR, the input of `submit`.
+        """
+        ...
+
+    def submit(self, prepared: Image, size: tuple[int, int], when_done: Callable[[], None]) -> Pending:
+        """Starts the detection on a prepared image of a frame of ``size`` (height, width) and returns at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedBoxes:
+    """What a tracker says of one frame.
+
+    Attributes:
+        numbers: Tracklet number of each box, counted from 1 in one camera.
+        boxes: ``(N, 4) float32``, as detected.
+        scores: ``(N,) float32``.
+        ended: Numbers of tracklets that ended with this frame and will never return.
+    """
+
+    numbers: tuple[int, ...]
+    boxes: Boxes
+    scores: Scores
+    ended: tuple[int, ...]
+
+
+class Appearance(Protocol):
+    """Gives a tracker the looks of boxes in the current frame, where motion alone does not decide."""
+
+    def __call__(self, boxes: Boxes) -> Embeddings:
+        """Encodes ``(N, 4)`` boxes of the current frame to ``(N, D)`` embeddings."""
+        ...
+
+
+class Tracker(Protocol):
+    """Joins the detections of one camera to tracklets. Each camera has an instance with its own numbers."""
+
+    def update(self, detections: Detections, appearance: Appearance | None) -> TrackedBoxes:
+        """Takes the next frame's detections."""
+        ...
+
+    def close(self) -> tuple[int, ...]:
+        """Ends all tracklets and returns the numbers of those that were still open."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns crops of persons into embeddings."""
+
+    @property
+    def dim(self) -> int:
+        """Length D of an embedding."""
+        ...
+
+    @property
+    def model_hash(self) -> str:
+        """Names the space of the embeddings: vectors of two hashes are never compared."""
+        ...
+
+    def encode(self, crops: Sequence[Image]) -> Embeddings:
+        """Encodes N crops ``(h, w, 3) uint8`` BGR of any size to ``(N, D) float32`` of norm 1."""
+        ...
+
+
+TrackletKey = tuple[str, int]  # camera and number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackletView:
+    """A new view of a tracklet: its embedding ``(D,) float32`` of norm 1 and its quality, 0-1."""
+
+    number: int
+    embedding: Embeddings
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackletUpdate:
+    """What one frame of one camera says about its tracklets.
+
+    Attributes:
+        camera: Name of the camera.
+        frame: Number of the frame.
+        time_us: Its capture time.
+        started: New tracklets (number, first frame).
+        seen: Tracklets in this frame, new ones among them.
+        views: New views, of tracklets that are seen or that end.
+        ended: Tracklets that will never be seen again.
+    """
+
+    camera: str
+    frame: int
+    time_us: int
+    started: tuple[tuple[int, int], ...]
+    seen: tuple[int, ...]
+    views: tuple[TrackletView, ...]
+    ended: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A tracklet belongs to an identity: a new one (`kind` OPEN) or a known one (ASSIGN).
+
+    Attributes:
+        kind: OPEN or ASSIGN.
+        tracklet: Which tracklet.
+        identity: Number of the identity, from 1 over the site.
+        probability: That an ASSIGN is right; None for OPEN.
+        evidence: What it was decided on, for the log.
+    """
+
+    kind: EventType
+    tracklet: TrackletKey
+    identity: int
+    probability: float | None
+    evidence: Mapping[str, JsonScalar]
+
+
+class Associator(Protocol):
+    """Gives tracklets identities over all cameras. Two tracklets of one camera that overlap in time never share one."""
+
+    def restore(self, rows: Iterable[GalleryRow]) -> None:
+        """Takes up what earlier runs know, before the first update."""
+        ...
+
+    def update(self, update: TrackletUpdate) -> list[Decision]:
+        """Takes the next frame of any camera, in capture-time order, and decides what can be decided."""
+        ...

@@ -1,0 +1,313 @@
+"""`reid-pipeline run`: the parts are built, checked and joined here; the work itself is in `runner`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal
+
+import numpy as np
+from rich.console import Console
+
+from reid_pipeline.configs.loading import load_settings
+from reid_pipeline.configs.settings import CameraSettings, Settings, non_default
+from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
+from reid_pipeline.pipeline.detector import GraphDetector
+from reid_pipeline.pipeline.encoder import GraphEncoder
+from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.events import EventFile
+from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
+from reid_pipeline.pipeline.journal import Journal
+from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
+from reid_pipeline.pipeline.monitor import StageClock
+from reid_pipeline.pipeline.progress import RunProgress
+from reid_pipeline.pipeline.runner import Camera, Run, Signals
+from reid_pipeline.pipeline.sources import (
+    SourceInfo,
+    SourceKind,
+    SourceSpec,
+    build_source,
+    check_source,
+    fingerprint,
+    is_live,
+)
+from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
+from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
+from reid_pipeline.pipeline.video import AnnotatedVideo
+from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.database import Database, open_database
+from reid_pipeline.storage.records import ModelRecord, RunStatus, SourceState
+from reid_pipeline.storage.records import SourceSpec as SourceRecord
+from reid_pipeline.storage.repository import Repository
+from reid_pipeline.storage.vector_index import ExactIndex
+from reid_pipeline.storage.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+LIVE_FPS: Final = 5.0  # frames a second of a live stream, unless the configuration says otherwise
+EXIT_DONE, EXIT_PARTLY, EXIT_INTERRUPTED = 0, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to the configuration; `max_frames` counts per camera, in this run."""
+
+    max_frames: int | None = None
+    pace: Literal["max", "realtime"] = "max"
+    again: bool = False
+    json_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One camera's input, found good."""
+
+    spec: SourceSpec
+    settings: CameraSettings
+    live: bool
+    info: SourceInfo | None  # None for a live camera, which is not opened beforehand
+    fingerprint: str
+
+
+def run_command(settings_path: Path, options: RunOptions) -> int:
+    """Runs a site and returns the exit code of the contract.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        InputError: A model or a source cannot be used; nothing was written.
+        SiteError: The data folder cannot be used.
+        WorkerDied: A thread ended by an error.
+    """
+    started_us = time.time_ns() // 1000
+    started_s = time.monotonic()
+    settings = load_settings(settings_path)
+    encoder = build_encoder(settings.encoder.model)
+    detector = build_detector(
+        settings.detector.model, min(WEAK_SCORE, settings.detector.min_confidence), trust=settings.detector.trust
+    )
+    inputs = [_check_input(name, camera, started_us) for name, camera in settings.cameras.items() if camera.enabled]
+    if not inputs:
+        raise InputError(f"{settings_path}: cameras: none is enabled: expected at least one")
+    _warm_up(detector, inputs)
+    with open_database(settings.site.data_dir) as database, database.lock_for_run():
+        site = _Site(settings, options, database, detector, encoder)
+        return site.run(inputs, started_us, started_s)
+
+
+def _check_input(name: str, camera: CameraSettings, started_us: int) -> _Input:
+    entry = camera.inputs[0] if camera.inputs else None
+    start_us = started_us if camera.start is None else round(camera.start.timestamp() * 1_000_000)
+    spec = SourceSpec(
+        camera=name,
+        path=entry.path if entry else "",
+        transport=entry.transport if entry else "tcp",
+        backend=camera.backend,
+        pipeline=camera.pipeline,
+        fps=entry.fps if entry else None,
+        start_us=start_us,
+        masks=tuple(np.array(mask.points) for mask in camera.privacy),
+    )
+    live = entry is None or is_live(spec)
+    if live:
+        return _Input(spec, camera, True, None, "live")
+    remote = spec.kind is SourceKind.HTTP
+    return _Input(spec, camera, False, check_source(spec), spec.redacted if remote else fingerprint(spec.path))
+
+
+def _warm_up(detector: GraphDetector, inputs: list[_Input]) -> None:
+    """Compiles the detector for the files' shapes now, so that a model that cannot run stops here."""
+    for size in {(entry.info.height, entry.info.width) for entry in inputs if entry.info is not None}:
+        detector.compile_for(size)
+
+
+class _Site:
+    """A run on an open site."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        database: Database,
+        detector: GraphDetector,
+        encoder: GraphEncoder,
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._database = database
+        self._detector = detector
+        self._encoder = encoder
+        self._data_dir = settings.site.data_dir
+        self._crops = CropStore(self._data_dir)
+        self._repository = Repository(database, self._crops)
+        self._clock = StageClock()
+        self._signals = Signals()
+
+    def run(self, inputs: list[_Input], started_us: int, started_s: float) -> int:
+        """Does the run, writes what it leaves behind, and returns the exit code."""
+        self._repository.close_stale_tracklets()
+        self._repository.remove_orphan_crops()
+        sources = [(entry, self._open_source(entry)) for entry in inputs]
+        models = self._register_models()
+        run_id = self._repository.begin_run(non_default(self._settings), models, started_us)
+        cameras = [self._build_camera(entry, state) for entry, state in sources if not state.finished]
+        associator = self._build_associator(started_us)
+        run = Run(run_id, cameras, self._detector, associator, self._clock, self._signals)
+        status, interrupted = RunStatus.FAILED, False
+        try:
+            with _stop_on_signals(run) as stopped_by:
+                self._execute(run)
+            interrupted = stopped_by == [signal.SIGINT] and not any(camera.live for camera in cameras)
+            status = _status(cameras, bool(stopped_by))
+        finally:
+            self._repository.end_run(run_id, status, time.time_ns() // 1000)
+        times = RunTimes(started_s, run.first_frame_s, time.monotonic())
+        self._leave_behind(run_id, cameras, sources, models, times)
+        if interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_PARTLY if status is RunStatus.PARTIAL else EXIT_DONE
+
+    def _open_source(self, entry: _Input) -> SourceState:
+        record = SourceRecord(
+            entry.spec.camera, entry.spec.redacted, entry.fingerprint, entry.live, entry.spec.start_us
+        )
+        state = self._repository.open_source(record, again=self._options.again and not entry.live)
+        if state.finished:
+            logger.info("%s: was read to its end before; --again replaces what it gave", entry.spec.camera)
+        elif state.frames_committed and not entry.live:
+            logger.info("%s: goes on after frame %d", entry.spec.camera, state.frames_committed)
+        return state
+
+    def _register_models(self) -> dict[str, dict[str, str]]:
+        models = {}
+        for task, part in (("detect", self._detector), ("reid", self._encoder)):
+            record = ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
+            self._repository.register_model(record)
+            models[task] = {"name": record.name, "hash": record.hash, "licence": record.licence}
+        return models
+
+    def _build_associator(self, now_us: int) -> PrototypeAssociator:
+        memory_us = self._settings.association.memory // timedelta(microseconds=1)
+        index = ExactIndex(self._encoder.dim)
+        associator = PrototypeAssociator(index, self._repository.next_identity(), memory_us)
+        associator.restore(self._repository.gallery(self._encoder.model_hash, now_us - memory_us))
+        return associator
+
+    def _build_camera(self, entry: _Input, state: SourceState) -> Camera:
+        name = entry.spec.camera
+        spec = replace(entry.spec, start_us=state.start_us, skip_frames=0 if entry.live else state.frames_committed)
+        fps = entry.settings.detect.fps
+        feed_settings = FeedSettings(
+            live=entry.live,
+            sample_fps=LIVE_FPS if fps is None and entry.live else fps,
+            prepare=self._detector.prepare,
+            wake=self._signals.wake.set,
+            pace=self._options.pace,
+            max_frames=self._options.max_frames,
+        )
+        feed = CameraFeed(
+            name,
+            partial(build_source, spec),
+            feed_settings,
+            on_state=partial(self._signals.camera_changed, name),
+        )
+        settings = TrackerSettings(min_confidence=self._settings.detector.min_confidence)
+        tracker = PersonTracker(settings, self._repository.next_number(name))
+        return Camera(
+            name=name,
+            source_id=state.source_id,
+            feed=feed,
+            live=entry.live,
+            analysis=CameraAnalysis(name, tracker, self._encoder, self._clock),
+            total_frames=_frames_to_do(entry, state, self._options.max_frames),
+            max_frames=self._options.max_frames,
+            video=self._open_video(entry, feed_settings.sample_fps),
+        )
+
+    def _open_video(self, entry: _Input, sample_fps: float | None) -> AnnotatedVideo | None:
+        if not self._settings.outputs.video:
+            return None
+        fps = sample_fps or entry.spec.fps or (entry.info.fps if entry.info else LIVE_FPS)
+        return AnnotatedVideo(self._data_dir / "videos" / f"{entry.spec.camera}.mp4", fps)
+
+    def _execute(self, run: Run) -> None:
+        console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
+        journal = Journal(EventFile(self._data_dir / "events.ndjson") if self._settings.outputs.events else None)
+        writer = Writer(self._database, self._crops, on_commit=journal.committed)
+        with RunProgress(console) as progress, writer:
+            run.execute(journal, writer, progress)
+
+    def _leave_behind(
+        self,
+        run_id: int,
+        cameras: list[Camera],
+        sources: list[tuple[_Input, SourceState]],
+        models: dict[str, dict[str, str]],
+        times: RunTimes,
+    ) -> None:
+        """Writes `tracks/` and `summary.json`, and shows the summary."""
+        if self._settings.outputs.tracks:
+            spans = {camera.name: (camera.first_us, camera.last_us) for camera in cameras}
+            tracks = [_tracks_of(entry, state, spans.get(entry.spec.camera)) for entry, state in sources]
+            write_tracks(self._repository, self._data_dir / "tracks", tracks)
+        totals = self._repository.totals(run_id)
+        summary = summarise(cameras, totals, self._clock, times)
+        summary.update(models=models, settings=non_default(self._settings))
+        text = json.dumps(summary, indent=2)
+        (self._data_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+        if self._options.json_output:
+            sys.stdout.write(text + "\n")
+        else:
+            print_summary(summary, Console(stderr=True), self._data_dir)
+
+
+def _tracks_of(entry: _Input, state: SourceState, span: tuple[int | None, int] | None) -> TracksOf:
+    if not entry.live:
+        return TracksOf(entry.spec.camera, state.source_id)
+    if span is None or span[0] is None:
+        return TracksOf(entry.spec.camera, None)
+    return TracksOf(entry.spec.camera, None, days_between(span[0], span[1]))
+
+
+def _frames_to_do(entry: _Input, state: SourceState, max_frames: int | None) -> int | None:
+    if entry.info is None or entry.info.frames is None or entry.settings.detect.fps is not None:
+        return max_frames
+    left = max(entry.info.frames - state.frames_committed, 0)
+    return left if max_frames is None else min(left, max_frames)
+
+
+def _status(cameras: list[Camera], stopped: bool) -> RunStatus:
+    if any(camera.feed.state == "broken" for camera in cameras):
+        return RunStatus.PARTIAL
+    return RunStatus.STOPPED if stopped else RunStatus.DONE
+
+
+@contextmanager
+def _stop_on_signals(run: Run) -> Iterator[list[int]]:
+    """Makes SIGINT and SIGTERM an orderly stop; yields the list of those that came. A second one ends at once."""
+    received: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        run.stop()
+        signal.signal(number, previous[number])
+
+    previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, handle)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

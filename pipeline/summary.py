@@ -1,0 +1,98 @@
+"""`summary.json`: what a run did, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from reid_pipeline.pipeline.monitor import StageClock, peak_rss_mb, percentiles
+from reid_pipeline.pipeline.runner import Camera
+from reid_pipeline.storage.records import Totals
+
+Summary = dict[str, Any]  # it is JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimes:
+    """Moments of a run by `time.monotonic`, seconds; no first frame where nothing was read."""
+
+    started_s: float
+    first_frame_s: float | None
+    committed_s: float
+
+
+def summarise(cameras: Sequence[Camera], totals: Totals, clock: StageClock, times: RunTimes) -> Summary:
+    """Totals at the top level and the same for each camera under ``cameras``; see the README for the fields."""
+    found = {entry.camera: entry for entry in totals.cameras}
+    by_camera = {}
+    for camera in cameras:
+        counts = found.get(camera.name)
+        by_camera[camera.name] = {
+            "state": camera.feed.state,
+            "frames_read": camera.feed.frames_read,
+            "frames_processed": camera.monitor.frames_processed,
+            "frames_dropped": dict(camera.feed.dropped),
+            "detections": camera.monitor.detections,
+            "tracklets": counts.tracklets if counts else 0,
+            "identities": counts.identities if counts else 0,
+            "fps": _rate(camera.monitor.frames_processed, times),
+            "latency_ms": percentiles(camera.monitor.latencies_ms),
+        }
+    dropped: Counter[str] = Counter()
+    for camera in cameras:
+        dropped.update(camera.feed.dropped)
+    processed = sum(camera.monitor.frames_processed for camera in cameras)
+    return {
+        "frames_read": sum(camera.feed.frames_read for camera in cameras),
+        "frames_processed": processed,
+        "frames_dropped": dict(dropped),
+        "detections": sum(camera.monitor.detections for camera in cameras),
+        "tracklets": totals.tracklets,
+        "identities": totals.identities,
+        "fps": _rate(processed, times),
+        "wall_s": round(times.committed_s - times.started_s, 3),
+        "start_s": None if times.first_frame_s is None else round(times.first_frame_s - times.started_s, 3),
+        "latency_ms": percentiles([value for camera in cameras for value in camera.monitor.latencies_ms]),
+        "stages_s": clock.seconds(),
+        "peak_rss_mb": peak_rss_mb(),
+        "cameras": by_camera,
+    }
+
+
+def print_summary(summary: Summary, console: Console, data_dir: Path) -> None:
+    """Shows the summary to a person."""
+    table = Table("camera", "frames", "dropped", "tracklets", "people", "fps", "p95 ms", box=None, header_style="bold")
+    for name, entry in summary["cameras"].items():
+        table.add_row(name, *_cells(entry))
+    if len(summary["cameras"]) > 1:
+        table.add_row("all", *_cells(summary), style="bold")
+    console.print(table)
+    for name, entry in summary["cameras"].items():
+        if entry["state"] == "broken":
+            console.print(f"[yellow]![/] {name}: the file breaks off; what was read is kept")
+    console.print(f"[green]✓[/] {summary['wall_s']:.1f} s; everything is in {data_dir}", highlight=False)
+
+
+def _cells(entry: Summary) -> tuple[str, ...]:
+    dropped = sum(count for reason, count in entry["frames_dropped"].items() if reason != "sampled")
+    p95 = entry["latency_ms"]["p95"]
+    return (
+        str(entry["frames_processed"]),
+        str(dropped),
+        str(entry["tracklets"]),
+        str(entry["identities"]),
+        f"{entry['fps'] or 0:.1f}",
+        "" if p95 is None else f"{p95:.0f}",
+    )
+
+
+def _rate(frames: int, times: RunTimes) -> float | None:
+    if times.first_frame_s is None:
+        return None
+    return round(frames / max(times.committed_s - times.first_frame_s, 1e-9), 2)

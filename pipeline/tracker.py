@@ -1,0 +1,261 @@
+"""The tracker of one camera: detections become tracklets.
+
+Two-stage association after ByteTrack: strong detections choose first, weak ones may only continue what is already
+followed. Looks are compared only where motion does not decide: where two people claim one box, where a box fits badly,
+and where somebody comes back from behind something. A look that contradicts ends the match: a tracklet is rather broken
+than passed on to somebody else.
+
+Source: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022, algorithm 1;
+Aharon et al., "BoT-SORT", 2022, for motion and looks in one cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid_pipeline.pipeline.appearance import AppearanceScale, Look, Looks
+from reid_pipeline.pipeline.datatypes import Detections
+from reid_pipeline.pipeline.matching import Matrix, assign, covered, iou
+from reid_pipeline.pipeline.motion import BoxMotion
+from reid_pipeline.pipeline.protocols import Appearance, TrackedBoxes
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """How detections are joined. The defaults are meant for every scene.
+
+    Attributes:
+        min_confidence: A detection this sure (0-1) starts a tracklet and chooses first; weaker ones only continue one.
+        min_overlap: IoU with the predicted box from which a strong detection may continue a tracklet.
+        min_weak_overlap: The same for a weak detection.
+        sure_overlap: IoU below which a match must also look right.
+        confirm_frames: Sightings after which a tracklet is believed and gets its number.
+        weak_memory_frames: Frames unseen after which weak detections no longer continue a tracklet.
+        memory_frames: Frames unseen after which a tracklet has ended.
+        refresh_frames: Age at which the stored look of a tracklet is taken anew.
+        looks_weight: Weight of looks beside IoU where they are compared.
+        veto_score: `AppearanceScale` score below which a badly fitting match is refused.
+        relink_score: Score from which a tracklet that motion has lost is found again.
+        relink_reach: How far from its expected place, in standard deviations.
+        relink_growth: Largest ratio of heights between then and now.
+        max_covered: Part of a box (0-1) that another may cover before its look is not worth storing.
+        look_blend: Share of the old look when a new one comes in.
+    """
+
+    min_confidence: float = 0.4
+    min_overlap: float = 0.2
+    min_weak_overlap: float = 0.3
+    sure_overlap: float = 0.6
+    confirm_frames: int = 3
+    weak_memory_frames: int = 2
+    memory_frames: int = 30
+    refresh_frames: int = 20
+    looks_weight: float = 0.5
+    veto_score: float = 0.5
+    relink_score: float = 1.75
+    relink_reach: float = 5.0
+    relink_growth: float = 1.6
+    max_covered: float = 0.35
+    look_blend: float = 0.8
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int | None = None  # None until it is confirmed
+    hits: int = 1
+    unseen: int = 0  # frames since the last sighting
+    look: Look | None = None
+    look_age: int = 0
+
+
+class _Frame:
+    """The open questions of one frame: which tracks and which detections are still free, and what was decided."""
+
+    def __init__(self, tracks: list[_Track], overlap: Matrix, strong: Mask) -> None:
+        self.overlap = overlap
+        self.strong = strong
+        self.confirmed = np.array([track.number is not None for track in tracks], bool)
+        self.unseen = np.array([track.unseen for track in tracks], int)
+        self.has_look = np.array([track.look is not None for track in tracks], bool)
+        self.free_tracks = np.ones(len(tracks), bool)
+        self.free_boxes = np.ones(len(strong), bool)
+        self.pairs: list[tuple[int, int]] = []
+
+    def settle(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Notes decided pairs (track, detection)."""
+        for row, column in pairs:
+            self.pairs.append((row, column))
+            self.free_tracks[row] = self.free_boxes[column] = False
+
+
+class PersonTracker:
+    """Follows the persons of one camera. Holds all its state itself: two trackers share nothing."""
+
+    def __init__(self, settings: TrackerSettings, first_number: int = 1) -> None:
+        self._settings = settings
+        self._next_number = first_number
+        self._motion = BoxMotion()
+        self._tracks: list[_Track] = []
+        self._scale = AppearanceScale()
+
+    def update(self, detections: Detections, appearance: Appearance | None) -> TrackedBoxes:
+        """Takes the next frame's detections, best first; see `protocols.Tracker`."""
+        self._step()
+        overlap = iou(self._motion.boxes, detections.boxes)
+        frame = _Frame(self._tracks, overlap, detections.scores >= self._settings.min_confidence)
+        looks = Looks(detections.boxes, appearance)
+        self._match_strong(frame, looks)
+        self._match_weak(frame)
+        self._match_unconfirmed(frame)
+        self._relink(frame, detections, looks)
+        frame.pairs.sort()
+        self._accept(frame, detections)
+        self._store_looks(frame, detections, looks)
+        shown = [(row, column) for row, column in frame.pairs if self._tracks[row].number is not None]
+        numbers = tuple(self._tracks[row].number or 0 for row, _ in shown)
+        columns = [column for _, column in shown]
+        ended = self._forget()
+        self._start(frame, detections)
+        return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended)
+
+    def close(self) -> tuple[int, ...]:
+        """Ends all tracklets and returns the numbers of the confirmed ones."""
+        numbers = tuple(track.number for track in self._tracks if track.number is not None)
+        self._motion.keep(np.zeros(len(self._tracks), bool))
+        self._tracks = []
+        return numbers
+
+    def _step(self) -> None:
+        self._motion.predict(np.array([track.unseen > 0 for track in self._tracks], bool))
+        for track in self._tracks:
+            track.unseen += 1
+            track.look_age += 1
+
+    def _match_strong(self, frame: _Frame, looks: Looks) -> None:
+        settings = self._settings
+        allowed = (frame.overlap >= settings.min_overlap) & frame.confirmed[:, None] & frame.strong[None]
+        contested = (allowed.sum(axis=0) > 1)[None] | (allowed.sum(axis=1) > 1)[:, None]
+        lost, poor = (frame.unseen > 1)[:, None], frame.overlap < settings.sure_overlap
+        doubtful = allowed & (contested | lost | poor) & frame.has_look[:, None]
+        looks.fetch(np.flatnonzero(doubtful.any(axis=0)).tolist())
+        similarity = frame.overlap.copy()
+        for row, column in np.argwhere(doubtful).tolist():
+            score = self._compare(row, looks.get(column))
+            if score is None:
+                continue
+            if score < settings.veto_score and (lost[row, 0] or poor[row, column]):
+                allowed[row, column] = False
+            bonus = settings.looks_weight * min(max(score / 3.0, -1.0), 1.0)
+            similarity[row, column] = max(similarity[row, column] + bonus, 1e-3)
+        frame.settle(assign(similarity, allowed))
+
+    def _match_weak(self, frame: _Frame) -> None:
+        fresh = frame.confirmed & frame.free_tracks & (frame.unseen <= self._settings.weak_memory_frames)
+        near = frame.overlap >= self._settings.min_weak_overlap
+        frame.settle(assign(frame.overlap, near & fresh[:, None] & ~frame.strong[None]))
+
+    def _match_unconfirmed(self, frame: _Frame) -> None:
+        tentative = ~frame.confirmed & frame.free_tracks
+        near = frame.overlap >= self._settings.min_overlap
+        frame.settle(assign(frame.overlap, near & tentative[:, None] & (frame.strong & frame.free_boxes)[None]))
+
+    def _relink(self, frame: _Frame, detections: Detections, looks: Looks) -> None:
+        """Finds tracks again that motion has lost, by their looks, among the boxes that nobody wants."""
+        rows = np.flatnonzero(frame.confirmed & frame.free_tracks & frame.has_look)
+        columns = np.flatnonzero(frame.strong & frame.free_boxes)
+        if not len(rows) or not len(columns):
+            return
+        near = self._within_reach(rows, detections, columns)
+        looks.fetch(columns[near.any(axis=0)].tolist())
+        scores = np.zeros(near.shape, np.float32)
+        for row, column in np.argwhere(near).tolist():
+            scores[row, column] = self._compare(int(rows[row]), looks.get(int(columns[column]))) or 0.0
+        found = assign(scores, near & (scores > self._settings.relink_score))
+        pairs = [(int(rows[row]), int(columns[column])) for row, column in found]
+        for row, column in pairs:
+            self._motion.restart(np.array([row]), detections.boxes[[column]])
+        frame.settle(pairs)
+
+    def _within_reach(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> Mask:
+        boxes = detections.boxes[columns]
+        expected = self._motion.position[rows]
+        centres, heights = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 3] - boxes[:, 1]
+        distance = np.linalg.norm(centres[None] - expected[:, None, :2], axis=2)
+        growth = np.maximum(heights[None] / expected[:, 3:], expected[:, 3:] / np.maximum(heights[None], 1e-9))
+        reach = self._settings.relink_reach * self._motion.spread[rows][:, None]
+        near: Mask = (distance < reach) & (growth < self._settings.relink_growth)
+        return near
+
+    def _compare(self, row: int, look: Look | None) -> float | None:
+        stored = self._tracks[row].look
+        if stored is None or look is None:
+            return None
+        return self._scale.score(float(stored @ look))
+
+    def _accept(self, frame: _Frame, detections: Detections) -> None:
+        if frame.pairs:
+            rows, columns = np.array(frame.pairs).T
+            self._motion.correct(rows, detections.boxes[columns])
+        for row, _ in frame.pairs:
+            track = self._tracks[row]
+            track.unseen = 0
+            track.hits += 1
+            if track.number is None and track.hits >= self._settings.confirm_frames:
+                track.number = self._next_number
+                self._next_number += 1
+
+    def _store_looks(self, frame: _Frame, detections: Detections, looks: Looks) -> None:
+        """Keeps the looks of the tracks up to date from boxes that show one person, and learns what "different" is."""
+        clean = frame.strong & (covered(detections.boxes) < self._settings.max_covered)
+        wanted = [
+            (row, column) for row, column in frame.pairs if clean[column] and self._tracks[row].number is not None
+        ]
+        stale = [column for row, column in wanted if self._is_stale(self._tracks[row])]
+        looks.fetch(stale)
+        self._learn_differences(frame, looks)
+        for row, column in wanted:
+            look = looks.get(column)
+            if look is not None:
+                self._tracks[row].look = self._blend(self._tracks[row].look, look)
+                self._tracks[row].look_age = 0
+
+    def _is_stale(self, track: _Track) -> bool:
+        return track.look is None or track.look_age >= self._settings.refresh_frames
+
+    def _blend(self, old: Look | None, new: Look) -> Look:
+        if old is None:
+            return new
+        mixed = old * np.float32(self._settings.look_blend) + new * np.float32(1 - self._settings.look_blend)
+        blended: Look = mixed / np.linalg.norm(mixed)
+        return blended
+
+    def _learn_differences(self, frame: _Frame, looks: Looks) -> None:
+        owner = {column: row for row, column in frame.pairs}
+        seen = [(row, self._tracks[row].look) for row, _ in frame.pairs]
+        for column, look in looks.known():
+            for row, other in seen:
+                if column in owner and owner[column] != row and other is not None:
+                    self._scale.learn(float(other @ look))
+
+    def _forget(self) -> tuple[int, ...]:
+        memory = self._settings.memory_frames
+        alive = [track.unseen <= (memory if track.number is not None else 0) for track in self._tracks]
+        ended = tuple(
+            track.number
+            for track, stays in zip(self._tracks, alive, strict=True)
+            if not stays and track.number is not None
+        )
+        self._motion.keep(np.array(alive, bool))
+        self._tracks = [track for track, stays in zip(self._tracks, alive, strict=True) if stays]
+        return ended
+
+    def _start(self, frame: _Frame, detections: Detections) -> None:
+        born = np.flatnonzero(frame.free_boxes & frame.strong)
+        self._motion.add(detections.boxes[born])
+        self._tracks.extend(_Track() for _ in born)

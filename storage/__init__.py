@@ -1,0 +1,20 @@
+"""What a site remembers: its database and its crops. Nothing of SQLAlchemy leaves this package.
+
+Reading and writing:
+- `database`: opens ``site.db`` of a data folder; transactions; the lock that a run holds.
+- `repository`: every question to the database, and what is set up before a run.
+- `writer`: the one thread that stores what a run finds, one transaction a time.
+- `crop_store`: the pictures of tracklets on disk.
+- `vector_index`: nearest embeddings.
+- `model_card`: models as folders, checked against their cards.
+- `records`: the values that go in and come out.
+- `errors`: the tree of errors.
+
+Behind them:
+- `schema`: the tables, each index with the query that needs it.
+- `migrate`, `migrations`: from the schema of an older version to this one.
+- `apply`: the statements of one commit. `row_ids`: what they remember between commits.
+- `identity_log`: what each decision about identities changes, and the log of all.
+- `removal`: removing what a source gave.
+- `box_codec`: the bytes that boxes are stored as.
+"""

@@ -1,0 +1,150 @@
+"""How one `Changes` becomes rows: the statements of the writer's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from reid_pipeline.storage.box_codec import pack_boxes
+from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.errors import UnknownRecord
+from reid_pipeline.storage.identity_log import apply_event
+from reid_pipeline.storage.records import BoxRun, Changes, NewTracklet, SourceProgress, TrackletEnd, View
+from reid_pipeline.storage.row_ids import RowIds
+from reid_pipeline.storage.schema import Camera, Crop, Embedding, Segment, Source, Tracklet
+
+
+class ChangeApplier:
+    """Applies changes inside a transaction of the caller.
+
+    It remembers row ids between calls: after a transaction that was rolled back, make a new one.
+    """
+
+    def __init__(self, crops: CropStore) -> None:
+        self._crops = crops
+        self._rows = RowIds()
+
+    def apply(self, connection: Connection, changes: Changes) -> Sequence[str]:
+        """Writes the files of new views, then all rows.
+
+        Returns:
+            Paths of crops that no row names once the transaction is committed; to be deleted then.
+
+        Raises:
+            UnknownRecord: The changes name a camera, source, tracklet, identity or model that does not exist.
+            CropError: A camera's name cannot be a folder's.
+            OSError: A crop cannot be written.
+        """
+        self._begin_tracklets(connection, changes.new_tracklets)
+        self._append_boxes(connection, changes.boxes)
+        replaced = self._store_views(connection, changes.views)
+        for event in changes.identity_events:
+            apply_event(connection, event, self._rows)
+        self._end_tracklets(connection, changes.ends)
+        _store_progress(connection, changes.progress)
+        return replaced
+
+    def _begin_tracklets(self, connection: Connection, tracklets: Sequence[NewTracklet]) -> None:
+        if not tracklets:
+            return
+        rows = [self._tracklet_row(connection, each) for each in tracklets]
+        statement = insert(Tracklet).returning(Tracklet.id, Tracklet.camera_id, Tracklet.number)
+        ids = {(camera, number): row for row, camera, number in connection.execute(statement, rows)}
+        following: dict[int, int] = {}
+        for each in tracklets:
+            camera = self._rows.camera(connection, each.camera)
+            self._rows.remember_tracklet(each.camera, each.number, ids[camera, each.number])
+            following[camera] = max(following.get(camera, 0), each.number + 1)
+        for camera, number in following.items():
+            counter = update(Camera).where(Camera.id == camera, Camera.next_number < number)
+            connection.execute(counter.values(next_number=number))
+
+    def _tracklet_row(self, connection: Connection, tracklet: NewTracklet) -> dict[str, object]:
+        return {
+            "camera_id": self._rows.camera(connection, tracklet.camera),
+            "run_id": tracklet.run_id,
+            "source_id": tracklet.source_id,
+            "number": tracklet.number,
+            "first_frame": tracklet.first_frame,
+            "last_frame": tracklet.first_frame,
+            "first_us": tracklet.first_us,
+            "last_us": tracklet.first_us,
+            "closed": False,
+        }
+
+    def _append_boxes(self, connection: Connection, runs: Sequence[BoxRun]) -> None:
+        if not runs:
+            return
+        segments = [
+            {
+                "tracklet_id": self._rows.tracklet(connection, run.camera, run.number),
+                "first_frame": int(run.frames[0]),
+                "last_frame": int(run.frames[-1]),
+                "first_us": int(run.times_us[0]),
+                "last_us": int(run.times_us[-1]),
+                "data": pack_boxes(run.arrays()),
+            }
+            for run in runs
+        ]
+        connection.execute(insert(Segment), segments)
+        extend = (
+            update(Tracklet)
+            .where(Tracklet.id == bindparam("row"))
+            .values(last_frame=bindparam("frame"), last_us=bindparam("time_us"))
+        )
+        ends = [{"row": s["tracklet_id"], "frame": s["last_frame"], "time_us": s["last_us"]} for s in segments]
+        connection.execute(extend, ends)
+
+    def _store_views(self, connection: Connection, views: Sequence[View]) -> Sequence[str]:
+        """Inserts first, then removes what was replaced: a view may replace another one of the same commit."""
+        for view in views:
+            self._store_view(connection, view)
+        replaced: list[str] = []
+        for view in views:
+            if view.replaces is not None:
+                tracklet = self._rows.tracklet(connection, view.camera, view.number)
+                replaced += _remove_view(connection, tracklet, view.replaces)
+        return replaced
+
+    def _store_view(self, connection: Connection, view: View) -> None:
+        tracklet = self._rows.tracklet(connection, view.camera, view.number)
+        x1, y1, x2, y2 = view.box
+        seen = {"tracklet_id": tracklet, "quality": view.quality, "time_us": view.time_us}
+        # The file before its row, and the row in a transaction that may fail: a row never names a missing file.
+        path = self._crops.write(view.camera, view.time_us, view.number, view.frame, view.jpeg)
+        crop = connection.scalar(
+            insert(Crop)
+            .values(frame=view.frame, x1=x1, y1=y1, x2=x2, y2=y2, path=path, bytes=len(view.jpeg), **seen)
+            .returning(Crop.id)
+        )
+        vector = view.embedding.astype("<f4").tobytes()
+        model = self._rows.model(connection, view.model_hash)
+        connection.execute(insert(Embedding).values(crop_id=crop, model_id=model, vector=vector, **seen))
+
+    def _end_tracklets(self, connection: Connection, ends: Sequence[TrackletEnd]) -> None:
+        if not ends:
+            return
+        rows = [{"row": self._rows.tracklet(connection, each.camera, each.number)} for each in ends]
+        connection.execute(update(Tracklet).where(Tracklet.id == bindparam("row")).values(closed=True), rows)
+        for each in ends:
+            self._rows.forget_tracklet(each.camera, each.number)
+
+
+def _remove_view(connection: Connection, tracklet: int, frame: int) -> Sequence[str]:
+    """Removes the view of a frame with its embedding; one that is gone already (its time was up) is no error."""
+    crop = select(Crop.id).where(Crop.tracklet_id == tracklet, Crop.frame == frame)
+    connection.execute(delete(Embedding).where(Embedding.crop_id.in_(crop)))
+    removed = delete(Crop).where(Crop.tracklet_id == tracklet, Crop.frame == frame).returning(Crop.path)
+    return connection.scalars(removed).all()
+
+
+def _store_progress(connection: Connection, progress: Sequence[SourceProgress]) -> None:
+    for each in progress:
+        changed = connection.execute(
+            update(Source)
+            .where(Source.id == each.source_id)
+            .values(frames_committed=each.frames_committed, finished=each.finished)
+        )
+        if not changed.rowcount:
+            raise UnknownRecord(f"source {each.source_id} is not in the database; open it first")

@@ -1,0 +1,57 @@
+"""What can go wrong in the storage, as one tree.
+
+StorageError                  anything this package raises on purpose
+├── InputError (UserError)    what the user gave is at fault: one line, exit 2
+│   ├── DataDirError          it does not exist, is no folder or cannot be written
+│   ├── NotASiteDatabase      site.db is no database, is damaged or belongs to another program
+│   ├── NewerSchema           site.db was written by a newer version of this program
+│   ├── SiteBusy              another run is writing to it
+│   └── ModelError            a model, its card or its files cannot be used
+├── UnknownRecord             a camera, source, tracklet, identity or model that the database does not have
+├── CropError                 a crop's path is not one of ours, or its file is gone
+└── WriterFailed              the writer thread stopped by an error: nothing after the last commit was stored
+"""
+
+from __future__ import annotations
+
+from reid_pipeline.configs.errors import UserError
+
+
+class StorageError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(StorageError, UserError):
+    """What the user gave is at fault; the message is one line that says what to do."""
+
+
+class DataDirError(InputError):
+    """The data folder does not exist, is no folder or cannot be written."""
+
+
+class NotASiteDatabase(InputError):
+    """The file site.db is no database, is damaged or belongs to another program."""
+
+
+class NewerSchema(InputError):
+    """The file site.db was written by a newer version of this program."""
+
+
+class SiteBusy(InputError):
+    """Another run is writing to this site."""
+
+
+class ModelError(InputError):
+    """A model, its card or its files cannot be used."""
+
+
+class UnknownRecord(StorageError):
+    """A camera, source, tracklet, identity or model is named that the database does not have."""
+
+
+class CropError(StorageError):
+    """A crop's path is not one that this program writes, or its file is gone."""
+
+
+class WriterFailed(StorageError):
+    """The writer thread stopped by an error; nothing after the last commit was stored."""

@@ -1,0 +1,259 @@
+"""The tables of a site.
+
+Times are integer microseconds since 1970 UTC (``*_us``). Numbers of tracklets and identities come from counters that
+only grow (`Camera.next_number`, `Site.next_identity`), so a number is never given twice, whatever was deleted. Row ids
+that other parts may keep (an index, a report) are ``AUTOINCREMENT`` for the same reason.
+
+These classes stay inside this package; the values that leave it are in `records`.
+
+A change here needs a new file in `migrations` and a new `SCHEMA_REVISION`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+SCHEMA_REVISION = "0001"
+
+# SQLite counts rows only in a column that is exactly INTEGER; elsewhere 32 bits would be used up in two years.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+Microseconds = BigInteger()
+_NEVER_REUSED = {"sqlite_autoincrement": True}
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; names every constraint, so that a migration can name what it changes."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    # SQLAlchemy 2.0 and 2.1 would choose different types for float.
+    type_annotation_map: ClassVar[dict[type, TypeEngine[Any]]] = {float: Double()}
+
+
+class Site(Base):
+    """One row: what belongs to the site as a whole."""
+
+    __tablename__ = "site"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    next_identity: Mapped[int]
+
+
+class Camera(Base):
+    """A camera by its name in cameras.yaml, and the number its next tracklet gets."""
+
+    __tablename__ = "cameras"
+    __table_args__ = (
+        UniqueConstraint("name"),  # every method that is given a camera's name
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    next_number: Mapped[int]
+
+
+class Run(Base):
+    """One call of `reid-pipeline run`; status as in `records.RunStatus`."""
+
+    __tablename__ = "runs"
+    __table_args__ = (_NEVER_REUSED,)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    started_us: Mapped[int] = mapped_column(Microseconds)
+    ended_us: Mapped[int | None] = mapped_column(Microseconds)
+    status: Mapped[str]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    models: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Source(Base):
+    """A file or stream that a camera was read from, and how far it is stored."""
+
+    __tablename__ = "sources"
+    __table_args__ = (
+        UniqueConstraint("camera_id", "fingerprint"),  # open_source: is this file known?
+        # tracklet_boxes: the current source of a camera; unique, so there can be only one.
+        Index("ix_sources_current", "camera_id", unique=True, sqlite_where=text("current = 1")),
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("cameras.id"))
+    location: Mapped[str]
+    fingerprint: Mapped[str]
+    live: Mapped[bool]
+    start_us: Mapped[int] = mapped_column(Microseconds)
+    frames_committed: Mapped[int]
+    finished: Mapped[bool]
+    current: Mapped[bool]
+
+
+class Model(Base):
+    """A model that was in use, so that every embedding names what made it."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        UniqueConstraint("hash"),  # register_model; gallery
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str]
+    name: Mapped[str]
+    task: Mapped[str]
+    licence: Mapped[str]
+
+
+class Identity(Base):
+    """A person; `id` is the number that people see.
+
+    ``merged_into`` always names a survivor, never another merged identity: one look leads to the end. ``vacant`` marks
+    an identity whose tracklets were all removed.
+    """
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        Index("ix_identities_merged_into", "merged_into"),  # merge: those that already redirect to the one that goes
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    opened_us: Mapped[int] = mapped_column(Microseconds)
+    merged_into: Mapped[int | None] = mapped_column(ForeignKey("identities.id"))
+    vacant: Mapped[bool]
+
+
+class Tracklet(Base):
+    """One unbroken stretch of one person in one camera in one run; `identity` is always a survivor."""
+
+    __tablename__ = "tracklets"
+    __table_args__ = (
+        # The writer: the row of a camera's number. tracklet_boxes_between, which skips by time the tracklets that it
+        # does not need: an index on the time would cost a change a commit, and the order by number a sort of all boxes.
+        UniqueConstraint("camera_id", "number"),
+        Index("ix_tracklets_source", "source_id", "number"),  # tracklet_boxes; open_source(again): what a source gave
+        Index("ix_tracklets_identity", "identity"),  # merge; is an identity vacant?
+        Index("ix_tracklets_run", "run_id"),  # totals of one run
+        Index("ix_tracklets_open", "id", sqlite_where=text("closed = 0")),  # close_stale_tracklets
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("cameras.id"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
+    number: Mapped[int]
+    first_frame: Mapped[int]
+    last_frame: Mapped[int]
+    first_us: Mapped[int] = mapped_column(Microseconds)
+    last_us: Mapped[int] = mapped_column(Microseconds)
+    closed: Mapped[bool]
+    identity: Mapped[int | None] = mapped_column(ForeignKey("identities.id"))
+
+
+class Segment(Base):
+    """The boxes that one commit added to a tracklet, packed by `box_codec`."""
+
+    __tablename__ = "segments"
+    __table_args__ = (
+        Index("ix_segments_tracklet", "tracklet_id", "first_frame"),  # tracklet_boxes: a tracklet's boxes in order
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    tracklet_id: Mapped[int] = mapped_column(ForeignKey("tracklets.id", ondelete="CASCADE"))
+    first_frame: Mapped[int]
+    last_frame: Mapped[int]
+    first_us: Mapped[int] = mapped_column(Microseconds)
+    last_us: Mapped[int] = mapped_column(Microseconds)
+    data: Mapped[bytes]
+
+
+class Crop(Base):
+    """One of the best views of a tracklet; its picture is the file `path` under the data folder."""
+
+    __tablename__ = "crops"
+    __table_args__ = (
+        UniqueConstraint("tracklet_id", "frame"),  # a better view replaces the one of a frame; what a source gave
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    tracklet_id: Mapped[int] = mapped_column(ForeignKey("tracklets.id", ondelete="CASCADE"))
+    frame: Mapped[int]
+    time_us: Mapped[int] = mapped_column(Microseconds)
+    quality: Mapped[float]
+    x1: Mapped[float]
+    y1: Mapped[float]
+    x2: Mapped[float]
+    y2: Mapped[float]
+    path: Mapped[str]
+    bytes: Mapped[int]
+
+
+class Embedding(Base):
+    """The vector of a view by one model, ``float32`` little endian; it may outlive its crop."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (
+        Index("ix_embeddings_model_time", "model_id", "time_us"),  # gallery: one model's vectors since a time
+        Index("ix_embeddings_tracklet", "tracklet_id"),  # removal with its tracklet
+        Index("ix_embeddings_crop", "crop_id"),  # removal with its crop
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    tracklet_id: Mapped[int] = mapped_column(ForeignKey("tracklets.id", ondelete="CASCADE"))
+    crop_id: Mapped[int | None] = mapped_column(ForeignKey("crops.id", ondelete="SET NULL"))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    quality: Mapped[float]
+    time_us: Mapped[int] = mapped_column(Microseconds)
+    vector: Mapped[bytes]
+
+
+class IdentityLogEntry(Base):
+    """What was decided about identities, in order; rows are only added.
+
+    ``at_us`` is the wall clock, ``time_us`` the capture time of the decision.
+    """
+
+    __tablename__ = "identity_log"
+    __table_args__ = (
+        Index("ix_identity_log_identity", "identity"),  # identity_history
+        Index("ix_identity_log_other", "other"),  # identity_history: what was merged into it or split from it
+        Index("ix_identity_log_tracklet", "tracklet_id"),  # a removed tracklet leaves its entries
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at_us: Mapped[int] = mapped_column(Microseconds)
+    time_us: Mapped[int] = mapped_column(Microseconds)
+    type: Mapped[str]
+    identity: Mapped[int] = mapped_column(ForeignKey("identities.id"))
+    other: Mapped[int | None] = mapped_column(ForeignKey("identities.id"))
+    tracklet_id: Mapped[int | None] = mapped_column(ForeignKey("tracklets.id", ondelete="SET NULL"))
+    probability: Mapped[float | None]
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
+    actor: Mapped[str]

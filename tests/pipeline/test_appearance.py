@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from reid_pipeline.pipeline.appearance import AppearanceScale, Looks
+
+# What the scale knows at first, as 30 values: their mean is 0.5, their deviation 0.12.
+PRIOR = np.repeat([0.5 - 0.12, 0.5 + 0.12], 15)
+BOXES = np.array([[0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]], np.float32)
+
+
+class Encoding:
+    """Looks that tell the box, and a list of what was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, boxes):
+        self.asked.append(boxes[:, 0].astype(int).tolist())
+        return np.repeat(boxes[:, :1], 4, axis=1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, 1500])
+def test_scale_learns_mean_and_deviation(count):
+    values = np.random.default_rng(count).normal(0.3, 0.07, count)
+    scale = AppearanceScale()
+    for value in values.tolist():
+        scale.learn(value)
+    known = np.concatenate([PRIOR, values])
+    assert scale.score(known.mean()) == pytest.approx(0, abs=1e-9)
+    assert scale.score(known.mean() + 2 * known.std()) == pytest.approx(2)
+
+
+def test_scale_forgets_the_light_of_yesterday():
+    random = np.random.default_rng(0)
+    scale = AppearanceScale()
+    for mean in (0.2, 0.7):
+        for value in random.normal(mean, 0.05, 20_000).tolist():
+            scale.learn(value)
+    assert scale.score(0.7) == pytest.approx(0, abs=0.1)
+    assert scale.score(0.75) == pytest.approx(1, abs=0.1)
+
+
+def test_looks_are_encoded_once_and_together():
+    encoding = Encoding()
+    looks = Looks(BOXES, encoding)
+    looks.fetch([2, 0])
+    looks.fetch([0, 1, 2])
+    looks.fetch([0])
+    assert encoding.asked == [[2, 0], [1]]
+    assert {column: look[0] for column, look in looks.known()} == {2: 2, 0: 0, 1: 1}
+    np.testing.assert_array_equal(looks.get(2), [2, 2, 2, 2])
+
+
+def test_looks_not_fetched_are_unknown():
+    looks = Looks(BOXES, Encoding())
+    assert looks.get(0) is None
+
+
+def test_no_looks_without_an_encoder():
+    looks = Looks(BOXES, None)
+    looks.fetch([0, 1])
+    assert looks.get(0) is None
+    assert list(looks.known()) == []

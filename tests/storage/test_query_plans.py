@@ -1,0 +1,95 @@
+"""Each index of the schema is there for a query: the query must use it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Engine, event
+
+from reid_pipeline.storage.records import Changes
+from reid_pipeline.storage.schema import Base
+
+
+@contextmanager
+def statements():
+    """Collects what is executed in the block, with its parameters."""
+    seen = []
+
+    def note(connection, cursor, statement, parameters, context, many):
+        seen.append((statement, parameters[0] if many else parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def indices_of(site, seen):
+    """The named indices that SQLite's plans for these statements use."""
+    plans = []
+    with site.database.session_scope() as session:
+        for statement, parameters in seen:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                plans += [row[3] for row in plan]
+    return set(re.findall(r"INDEX (ix_\w+)", "\n".join(plans)))
+
+
+QUESTIONS = {
+    "boxes of the current source": (
+        lambda site: list(site.repository.tracklet_boxes("hall")),
+        {"ix_sources_current", "ix_tracklets_source", "ix_segments_tracklet"},
+    ),
+    "boxes of a source": (
+        lambda site: list(site.repository.tracklet_boxes("hall", 1)),
+        {"ix_tracklets_source", "ix_segments_tracklet"},
+    ),
+    "boxes of a time": (
+        lambda site: list(site.repository.tracklet_boxes_between("hall", 0, 1)),
+        {"ix_segments_tracklet"},
+    ),
+    "gallery": (lambda site: list(site.repository.gallery("m1", 0)), {"ix_embeddings_model_time"}),
+    "totals of a run": (lambda site: site.repository.totals(1), {"ix_tracklets_run"}),
+    "stale tracklets": (lambda site: site.repository.close_stale_tracklets(), {"ix_tracklets_open"}),
+    "history": (
+        lambda site: site.repository.identity_history(1),
+        {"ix_identity_log_identity", "ix_identity_log_other"},
+    ),
+    "merge": (
+        lambda site: site.write(Changes(identity_events=(site.merged(2, 1),))),
+        {"ix_identities_merged_into", "ix_tracklets_identity"},
+    ),
+    "replaced view": (
+        lambda site: site.write(Changes(views=(site.view(1, 2, replaces=1),))),
+        {"ix_embeddings_crop"},
+    ),
+    "again": (
+        lambda site: site.source(again=True),
+        {
+            "ix_sources_current",
+            "ix_tracklets_source",
+            "ix_tracklets_identity",
+            "ix_segments_tracklet",
+            "ix_embeddings_tracklet",
+            "ix_identity_log_tracklet",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("question", "expected"), QUESTIONS.values(), ids=QUESTIONS)
+def test_a_query_uses_its_indices(site, question, expected):
+    site.source()
+    events = (site.opened(1), site.opened(2), site.assigned(1, 1))
+    site.write(Changes(new_tracklets=(site.begin(1),), boxes=(site.box_run(1, [1]),), identity_events=events))
+    with statements() as seen:
+        question(site)
+    assert indices_of(site, seen) == expected
+
+
+def test_no_index_is_without_a_query():
+    named = {index.name for table in Base.metadata.tables.values() for index in table.indexes}
+    assert set().union(*(expected for _, expected in QUESTIONS.values())) == named

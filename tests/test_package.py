@@ -1,0 +1,104 @@
+import doctest
+import importlib
+import json
+import pkgutil
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from reid_pipeline.configs.loading import load_settings
+from reid_pipeline.configs.schema import camera_schema, schema_text
+from reid_pipeline.configs.settings import non_default
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
+TEMPLATE = (files("reid_pipeline.configs") / "template.yaml").read_text(encoding="utf-8")
+
+# Alembic runs what is in this folder; it cannot be imported alone.
+NOT_IMPORTABLE = {"reid_pipeline.storage.migrations"}
+
+
+def _modules() -> list[str]:
+    found = []
+    for package in sorted(set(PACKAGES) - NOT_IMPORTABLE):
+        paths = importlib.import_module(package).__path__
+        found += [package, *(f"{package}.{module.name}" for module in pkgutil.iter_modules(paths) if not module.ispkg)]
+    return found
+
+
+def test_every_folder_with_code_is_packaged() -> None:
+    hidden_or_tests = {"tests", "build", "dist"}
+    folders = {
+        path.parent.relative_to(ROOT).as_posix()
+        for top in ROOT.iterdir()
+        if top.is_dir() and not top.name.startswith(".") and top.name not in hidden_or_tests
+        for path in top.rglob("*.py")
+    }
+    mapping: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
+    assert {mapping[package] for package in PACKAGES} == folders
+    for folder in folders:
+        assert (ROOT / folder / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("folder", ["configs", "storage", "pipeline", "learning", "dashboard"])
+def test_every_package_is_typed_and_described(folder: str) -> None:
+    assert (ROOT / folder / "py.typed").is_file()
+    assert importlib.import_module(f"reid_pipeline.{folder}").__doc__
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_examples_in_docstrings(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_the_committed_schema_is_that_of_the_settings() -> None:
+    committed = (files("reid_pipeline.configs") / "cameras.schema.json").read_text(encoding="utf-8")
+    assert json.loads(committed) == camera_schema(), (
+        "run: reid-pipeline validate --schema > configs/cameras.schema.json"
+    )
+    assert committed == schema_text()
+
+
+def test_the_template_is_valid_and_says_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.yaml"
+    path.write_text(TEMPLATE, encoding="utf-8")
+    assert non_default(load_settings(path)) == {
+        "site.data_dir": str(tmp_path / "data"),
+        "cameras.lobby.inputs[0].path": str(tmp_path / "recordings/lobby.mp4"),
+    }
+
+
+def test_the_commented_lines_of_the_template_are_valid_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_USER", "admin")
+    monkeypatch.setenv("REID_PASSWORD", "secret")
+    head, _, body = TEMPLATE.partition("\nsite:")
+    assert "reid-pipeline validate" in head
+    lines = [line.replace("# ", "", 1) if line.lstrip().startswith("#") else line for line in body.splitlines()]
+    path = tmp_path / "cameras.yaml"
+    path.write_text("site:" + "\n".join(lines), encoding="utf-8")
+    settings = load_settings(path)
+    assert settings.cameras["lobby"].inputs[0].fps == 25
+    assert len(settings.cameras["lobby"].privacy) == 1
+    assert settings.cameras["door"].inputs[0].path == "rtsp://admin:secret@10.0.0.5/main"
+    assert not settings.cameras["door"].enabled
+
+
+def test_the_template_names_every_setting() -> None:
+    definitions = camera_schema()["$defs"]
+    assert isinstance(definitions, dict)
+    not_for_beginners = {"database"}
+    for definition in definitions.values():
+        for key in set(definition["properties"]) - not_for_beginners:
+            assert f"{key}:" in TEMPLATE
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from reid_pipeline.pipeline.cli import COMMANDS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in COMMANDS if f"reid-pipeline {name}" not in readme]
+    assert not missing, f"README.md does not show {missing}"
