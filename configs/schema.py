@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import cast
 
-from .settings import Settings
+from reid_pipeline.configs.settings import Settings
 
 Location = tuple[str | int, ...]
 Node = Mapping[str, object]

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import yaml
 
-from .log import redact_url
-from .schema import Location
+from reid_pipeline.configs.log import redact_url
+from reid_pipeline.configs.schema import Location
 
 MAX_NODES: Final = 100_000  # a site has some hundred; aliases of aliases grow without end
 MAX_SHOWN: Final = 80

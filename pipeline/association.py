@@ -45,6 +45,9 @@ class _Tracklet:
         unit: Look = self.look / np.linalg.norm(self.look)
         return unit
 
+    def overlaps(self, other: _Tracklet) -> bool:
+        return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
+
 
 @dataclass(slots=True)
 class _Presence:
@@ -191,11 +194,13 @@ class PrototypeAssociator:
         self._learn_differences(key)
 
     def _learn_differences(self, key: TrackletKey) -> None:
-        direction = self._tracklets[key].direction()
+        mine = self._tracklets[key]
+        direction = mine.direction()
         if direction is None:
             return
         for other, tracklet in self._tracklets.items():
-            look = tracklet.direction() if other[0] == key[0] and other != key else None
+            certain = other[0] == key[0] and other != key and mine.overlaps(tracklet)  # a lost one may be this one
+            look = tracklet.direction() if certain else None
             if look is not None:
                 self._side_by_side.learn(float(direction @ look))
         elsewhere: dict[str, list[float]] = {}

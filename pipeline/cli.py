@@ -19,9 +19,8 @@ import typer
 
 from reid_pipeline.configs.errors import UserError
 from reid_pipeline.configs.log import redact_url
+from reid_pipeline.pipeline.errors import PipelineError
 from reid_pipeline.storage.errors import StorageError
-
-from .errors import PipelineError
 
 PROGRAM: Final = "reid-pipeline"
 FAILED: Final = 1
@@ -124,3 +123,7 @@ def _report(error: Exception, code: int) -> int:
         sys.stderr.write(redact_url("".join(traceback.format_exception(error))))
     print("error: " + redact_url(" ".join(str(error).split())), file=sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from .cli_output import JsonOption, VerboseOption, print_json, print_table, show_progress, start_output
+from reid_pipeline.pipeline.cli_output import (
+    JsonOption,
+    VerboseOption,
+    print_json,
+    print_table,
+    show_progress,
+    start_output,
+)
 
 MIN_CONFIDENCE = 0.001  # average precision needs the weak detections too
 
@@ -32,8 +39,8 @@ def detect(
 ) -> None:
     """Score a detector: AP, precision and recall for persons, 0 to 1."""
     start_output(json_output=json_output, verbose=verbose)
-    from .evaluate import evaluate_detect
-    from .models import build_detector
+    from reid_pipeline.pipeline.evaluate import evaluate_detect
+    from reid_pipeline.pipeline.models import build_detector
 
     detector = build_detector(model, MIN_CONFIDENCE)
     with show_progress("images") as progress:
@@ -51,8 +58,8 @@ def reid(
 ) -> None:
     """Score an encoder by the Market-1501 protocol: mAP, ranks and mINP in percent."""
     start_output(json_output=json_output, verbose=verbose)
-    from .evaluate import evaluate_reid
-    from .models import build_encoder
+    from reid_pipeline.pipeline.evaluate import evaluate_reid
+    from reid_pipeline.pipeline.models import build_encoder
 
     built = build_encoder(encoder)
     with show_progress("crops") as progress:
@@ -72,7 +79,7 @@ def mot(
 ) -> None:
     """Score the tracks of one camera: HOTA, IDF1, MOTA and their parts, 0 to 1."""
     start_output(json_output=json_output, verbose=verbose)
-    from .evaluate import evaluate_mot
+    from reid_pipeline.pipeline.evaluate import evaluate_mot
 
     _print_scores(evaluate_mot(gt, pred, max_frame, match, drop_ignored=drop_ignored).as_dict(), json_output)
 
@@ -88,7 +95,7 @@ def mtmc(
 ) -> None:
     """Score the identities of a site, one assignment over all cameras."""
     start_output(json_output=json_output, verbose=verbose)
-    from .evaluate import evaluate_mtmc
+    from reid_pipeline.pipeline.evaluate import evaluate_mtmc
 
     _print_scores(evaluate_mtmc(gt, pred, match, drop_ignored=drop_ignored).as_dict(), json_output)
 

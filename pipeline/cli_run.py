@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_output import JsonOption, VerboseOption, start_output
+from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, start_output
 
 bench = typer.Typer(no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def run(
     frame that was stored.
     """
     start_output(json_output=json_output, verbose=verbose)
-    from .run_command import RunOptions, run_command
+    from reid_pipeline.pipeline.run_command import RunOptions, run_command
 
     options = RunOptions(max_frames=max_frames, pace=pace.value, again=again, json_output=json_output)
     raise typer.Exit(run_command(cameras, options))
@@ -46,9 +46,15 @@ def _bench() -> None:
 
 
 @bench.command("pipeline")
-def bench_pipeline(json_output: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Frames a second from decoding to the database, by stage."""
+def bench_pipeline(
+    peer: Annotated[
+        bool, typer.Option(help="Measure BoxMOT too; installs it into a place of its own, with PyTorch.")
+    ] = True,
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Frames a second of whole runs, beside the detector alone and BoxMOT, on the footage in REID_TEST_DATA."""
     start_output(json_output=json_output, verbose=verbose)
-    from .bench import bench_command
+    from reid_pipeline.pipeline.bench import bench_command
 
-    raise typer.Exit(bench_command(json_output=json_output))
+    raise typer.Exit(bench_command(json_output=json_output, with_peer=peer))

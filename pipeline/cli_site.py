@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from .cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
+from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
 
 if TYPE_CHECKING:  # pydantic is slow to import, and `init` does not need it
     from reid_pipeline.configs.loading import SettingsFile
     from reid_pipeline.configs.settings import CameraSettings, Settings
-
-    from .doctor import Finding
+    from reid_pipeline.pipeline.doctor import Finding
 
 FILE_NAME: Final = "cameras.yaml"
 
@@ -27,7 +26,7 @@ def init(
 ) -> None:
     """Write a commented cameras.yaml to start from."""
     start_output(json_output=json_output, verbose=verbose)
-    from .errors import InputError
+    from reid_pipeline.pipeline.errors import InputError
 
     path = folder / FILE_NAME
     template = (files("reid_pipeline.configs") / "template.yaml").read_text(encoding="utf-8")
@@ -82,7 +81,7 @@ def doctor(
 ) -> None:
     """Check which decoders, runtimes and accelerators work here, how to get the rest, and the models' licences."""
     start_output(json_output=json_output, verbose=verbose)
-    from .doctor import can_run, check_machine
+    from reid_pipeline.pipeline.doctor import can_run, check_machine
 
     models = _check_models(config)
     machine = check_machine()
@@ -101,8 +100,7 @@ def _check_models(config: Path | None) -> list[Finding]:
     """Looks at the models of ``config``; without one at those of ./cameras.yaml, which may be missing or unfinished."""
     from reid_pipeline.configs.errors import ConfigError
     from reid_pipeline.configs.loading import load_settings
-
-    from .doctor import Finding, check_models
+    from reid_pipeline.pipeline.doctor import Finding, check_models
 
     if config is not None:
         return check_models(load_settings(config))

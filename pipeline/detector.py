@@ -198,7 +198,7 @@ def describe_detector(model: Model) -> tuple[InputCard, OutputCard]:
         if card is None:
             raise ModelError(f"{model.graph}: OpenVINO cannot read it: a card (model.json) must say what it is")
         return card.input, card.output
-    size = _input_size(graph, card.input if card else None)
+    size = _input_size(model, graph)
     shape = tuple(None if side.is_dynamic else int(side.get_length()) for side in graph.outputs[0].partial_shape)
     head = recognise_head(shape, size)
     if head is None or (card is not None and card.output.head != head):
@@ -207,14 +207,16 @@ def describe_detector(model: Model) -> tuple[InputCard, OutputCard]:
     return (card.input, card.output) if card else (_usual_input(head, size), OutputCard(head=head))
 
 
-def _input_size(graph: ov.Model, card: InputCard | None) -> Size:
+def _input_size(model: Model, graph: ov.Model) -> Size:
+    card = model.card.input if model.card else None
     shape = graph.inputs[0].partial_shape
-    if len(graph.inputs) != 1 or shape.rank.is_dynamic or len(shape) != 4:
-        raise ModelError(f"inputs {[str(entry.partial_shape) for entry in graph.inputs]}: expected one of (1, 3, H, W)")
+    if len(graph.inputs) != 1 or shape.rank.is_dynamic or not shape.compatible(ov.PartialShape([-1, 3, -1, -1])):
+        shapes = [str(entry.partial_shape) for entry in graph.inputs]
+        raise ModelError(f"{model.graph}: inputs {shapes}: expected one of (1, 3, H, W)")
     sides = tuple(None if side.is_dynamic else int(side.get_length()) for side in (shape[2], shape[3]))
     declared = (card.height, card.width) if card else (640, 640)
     if card is not None and any(side not in (None, want) for side, want in zip(sides, declared, strict=True)):
-        raise ModelError(f"the card says input {list(declared)} but the graph has {list(sides)}")
+        raise ModelError(f"{model.graph}: the card says input {list(declared)} but the graph has {list(sides)}")
     return sides[0] or declared[0], sides[1] or declared[1]
 
 

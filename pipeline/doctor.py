@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from reid_pipeline.configs.settings import Settings
-
-from .doctor_probes import ONNX_RUNTIME, OPENVINO, PROBES, PYAV, Finding
+from reid_pipeline.pipeline.doctor_probes import ONNX_RUNTIME, OPENVINO, PROBES, PYAV, Finding
 
 __all__ = ["Finding", "can_run", "check_machine", "check_models"]
 

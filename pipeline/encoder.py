@@ -51,16 +51,25 @@ def _compile(model: Model, card: InputCard, dim: int) -> Runtime:
     graph = read_graph(model.graph)
     if graph is None:
         return OnnxRuntime(model.graph, card)
-    try:
-        graph.reshape([1, 3, card.height, card.width])
-    except RuntimeError as error:
-        shapes = [str(entry.partial_shape) for entry in graph.inputs]
-        expected = f"(1, 3, {card.height}, {card.width})"
-        raise ModelError(f"{model.graph}: inputs {shapes}: the card says {expected}") from error
+    shapes = [str(entry.partial_shape) for entry in graph.inputs]
+    if not _take_one(graph, card):
+        raise ModelError(f"{model.graph}: inputs {shapes}: the card says (1, 3, {card.height}, {card.width})")
     length = _length(graph)
     if length != dim:
         raise ModelError(f"{model.graph}: embeddings of length {length}: the card says {dim}")
     return OpenVinoRuntime(graph, card)
+
+
+def _take_one(graph: ov.Model, card: InputCard) -> bool:
+    """Sets the graph to one image of the card's size at a time; False where it has another size or cannot."""
+    wanted = ov.PartialShape([-1, 3, card.height, card.width])
+    if len(graph.inputs) != 1 or not graph.inputs[0].partial_shape.compatible(wanted):
+        return False
+    try:
+        graph.reshape([1, 3, card.height, card.width])
+    except RuntimeError:
+        return False
+    return True
 
 
 def _length(graph: ov.Model) -> int:

@@ -13,14 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import Boxes, Detections, Image
-from .errors import InputError
-from .metrics_detection import DEFAULT_MIN_CONFIDENCE, DetectionScores, JudgedImage, evaluate_detections
-from .metrics_retrieval import JUNK, LabelledEmbeddings, RetrievalScores, evaluate_retrieval
-from .metrics_tracking import TrackingScores, score_tracking
-from .mot_format import TrackKeys, read_mot, read_mot_points, read_mtmc, read_mtmc_points
-from .protocols import Detector, Encoder, Pending
-from .tracking_sequence import MatchRule, match_boxes, match_points
+from reid_pipeline.pipeline.datatypes import Boxes, Detections, Image
+from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.metrics_detection import (
+    DEFAULT_MIN_CONFIDENCE,
+    DetectionScores,
+    JudgedImage,
+    evaluate_detections,
+)
+from reid_pipeline.pipeline.metrics_retrieval import JUNK, LabelledEmbeddings, RetrievalScores, evaluate_retrieval
+from reid_pipeline.pipeline.metrics_tracking import TrackingScores, score_tracking
+from reid_pipeline.pipeline.mot_format import TrackKeys, read_mot, read_mot_points, read_mtmc, read_mtmc_points
+from reid_pipeline.pipeline.protocols import Detector, Encoder, Pending
+from reid_pipeline.pipeline.tracking_sequence import MatchRule, match_boxes, match_points
 
 logger = logging.getLogger(__name__)
 

@@ -20,11 +20,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reid_pipeline.configs.log import redact_url
-
-from .datatypes import Frame, Image
-from .errors import PipelineError, SourceBroken, SourceLost, SourceNotFound
-from .protocols import Source
-from .sampling import SampleGrid, Wanted, every_frame
+from reid_pipeline.pipeline.datatypes import Frame, Image
+from reid_pipeline.pipeline.errors import PipelineError, SourceBroken, SourceLost, SourceNotFound
+from reid_pipeline.pipeline.protocols import Source
+from reid_pipeline.pipeline.sampling import SampleGrid, Wanted, every_frame
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .box_overlap import box_overlap
-from .datatypes import Boxes, Detections
-from .errors import InputError
+from reid_pipeline.pipeline.box_overlap import box_overlap
+from reid_pipeline.pipeline.datatypes import Boxes, Detections
+from reid_pipeline.pipeline.errors import InputError
 
 DEFAULT_MIN_CONFIDENCE = 0.4
 

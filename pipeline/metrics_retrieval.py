@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import Embeddings
-from .errors import InputError
+from reid_pipeline.pipeline.datatypes import Embeddings
+from reid_pipeline.pipeline.errors import InputError
 
 JUNK = -1
 DISTRACTOR = 0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from .tracking_sequence import Indices, TrackingSequence
+from reid_pipeline.pipeline.tracking_sequence import Indices, TrackingSequence
 
 _ALPHAS = np.arange(0.05, 0.99, 0.05)  # rounded as in TrackEval
 _THRESHOLD = 0.5

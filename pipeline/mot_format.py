@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from reid_pipeline.pipeline.errors import InputError
 
 _BOX_COLUMNS = ("left", "top", "width", "height", "conf")
 _POINT_COLUMNS = ("foot_x", "foot_y")

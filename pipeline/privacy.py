@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import Image
+from reid_pipeline.pipeline.datatypes import Image
 
 Polygon = NDArray[np.float64]
 

@@ -162,7 +162,8 @@ class _Site:
         models = self._register_models()
         run_id = self._repository.begin_run(non_default(self._settings), models, started_us)
         cameras = [self._build_camera(entry, state) for entry, state in sources if not state.finished]
-        associator = self._build_associator(started_us)
+        first_us = min([started_us, *(state.start_us for entry, state in sources if not entry.live)])
+        associator = self._build_associator(first_us)
         run = Run(run_id, cameras, self._detector, associator, self._clock, self._signals)
         status, interrupted = RunStatus.FAILED, False
         try:
@@ -197,11 +198,11 @@ class _Site:
             models[task] = {"name": record.name, "hash": record.hash, "licence": record.licence}
         return models
 
-    def _build_associator(self, now_us: int) -> PrototypeAssociator:
+    def _build_associator(self, first_us: int) -> PrototypeAssociator:
         memory_us = self._settings.association.memory // timedelta(microseconds=1)
         index = ExactIndex(self._encoder.dim)
         associator = PrototypeAssociator(index, self._repository.next_identity(), memory_us)
-        associator.restore(self._repository.gallery(self._encoder.model_hash, now_us - memory_us))
+        associator.restore(self._repository.gallery(self._encoder.model_hash, first_us - memory_us))
         return associator
 
     def _build_camera(self, entry: _Input, state: SourceState) -> Camera:
@@ -233,6 +234,7 @@ class _Site:
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
             video=self._open_video(entry, feed_settings.sample_fps),
+            last_frame=spec.skip_frames,
         )
 
     def _open_video(self, entry: _Input, sample_fps: float | None) -> AnnotatedVideo | None:

@@ -122,6 +122,9 @@ class Run:
             camera.feed.start()
         try:
             self._loop(journal, writer, progress)
+        except BaseException:
+            self._stopping.set()  # the other cameras did not reach their ends, they are stopped here
+            raise
         finally:
             for camera in self._cameras:
                 camera.feed.stop()

@@ -16,13 +16,13 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from .capture_time import SECOND_US, FileClock, LiveClock
-from .datatypes import Frame, Image
-from .errors import InputError, PipelineError, SourceBroken, SourceLost, SourceNotFound
-from .privacy import PrivacyMask
-from .sampling import Wanted, every_frame
-from .sources import SourceInfo, SourceKind, SourceSpec
-from .truncation import missing_bytes
+from reid_pipeline.pipeline.capture_time import SECOND_US, FileClock, LiveClock
+from reid_pipeline.pipeline.datatypes import Frame, Image
+from reid_pipeline.pipeline.errors import InputError, PipelineError, SourceBroken, SourceLost, SourceNotFound
+from reid_pipeline.pipeline.privacy import PrivacyMask
+from reid_pipeline.pipeline.sampling import Wanted, every_frame
+from reid_pipeline.pipeline.sources import SourceInfo, SourceKind, SourceSpec
+from reid_pipeline.pipeline.truncation import missing_bytes
 
 # A dead camera is noticed after this long; also the longest time that `close` may take to end a blocked read.
 OPEN_TIMEOUT_S = 5.0

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from .capture_time import SECOND_US, FileClock, LiveClock
-from .datatypes import Frame, Image
-from .errors import InputError, PipelineError, SourceBroken, SourceLost, SourceNotFound
-from .privacy import PrivacyMask
-from .sampling import Wanted, every_frame
-from .sources import SourceInfo, SourceKind, SourceSpec
-from .truncation import missing_bytes
+from reid_pipeline.pipeline.capture_time import SECOND_US, FileClock, LiveClock
+from reid_pipeline.pipeline.datatypes import Frame, Image
+from reid_pipeline.pipeline.errors import InputError, PipelineError, SourceBroken, SourceLost, SourceNotFound
+from reid_pipeline.pipeline.privacy import PrivacyMask
+from reid_pipeline.pipeline.sampling import Wanted, every_frame
+from reid_pipeline.pipeline.sources import SourceInfo, SourceKind, SourceSpec
+from reid_pipeline.pipeline.truncation import missing_bytes
 
 # A dead camera is noticed after this long.
 READ_TIMEOUT_S = 5.0

@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .capture_time import FileClock
-from .datatypes import Frame, Image
-from .errors import SourceNotFound
-from .privacy import PrivacyMask
-from .sampling import Wanted, every_frame
-from .sources import SourceInfo, SourceSpec
+from reid_pipeline.pipeline.capture_time import FileClock
+from reid_pipeline.pipeline.datatypes import Frame, Image
+from reid_pipeline.pipeline.errors import SourceNotFound
+from reid_pipeline.pipeline.privacy import PrivacyMask
+from reid_pipeline.pipeline.sampling import Wanted, every_frame
+from reid_pipeline.pipeline.sources import SourceInfo, SourceSpec
 
 # Pictures carry no rate; the usual one of cameras, where the configuration gives no ``fps``.
 DEFAULT_FPS = 25.0

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from reid_pipeline.configs.log import redact_url
-
-from .errors import InputError, SourceNotFound
-from .privacy import Polygon
-from .protocols import Source
-from .sampling import Wanted, every_frame
+from reid_pipeline.pipeline.errors import InputError, SourceNotFound
+from reid_pipeline.pipeline.privacy import Polygon
+from reid_pipeline.pipeline.protocols import Source
+from reid_pipeline.pipeline.sampling import Wanted, every_frame
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _DEVICE = re.compile(r"(/dev/video|usb:)\d+$")
@@ -49,7 +48,8 @@ class SourceSpec:
             `pipeline` has a source of its own: that is live.
         transport: How RTSP carries the video.
         backend: Decoder; ``auto`` is PyAV.
-        pipeline: GStreamer description, which decides the decoder; with an ``appsink name=out`` of its own or without any sink.
+        pipeline: GStreamer description, which decides the decoder; it has an ``appsink name=out`` of its own, or no
+            sink at all.
         fps: Rate that replaces the time stamps of a file, or names the rate of a folder; None keeps them.
         start_us: Capture time of a file's first frame, microseconds since 1970 UTC.
         skip_frames: How many frames at the start of a file are numbered and timed but not yielded.
@@ -137,7 +137,7 @@ def is_live(spec: SourceSpec) -> bool:
         case SourceKind.STREAM | SourceKind.DEVICE:
             return True
         case SourceKind.HTTP:
-            from .source_ffmpeg import has_no_end
+            from reid_pipeline.pipeline.source_ffmpeg import has_no_end
 
             return has_no_end(spec)
 
@@ -154,14 +154,14 @@ def build_source(spec: SourceSpec, wanted: Wanted = every_frame) -> InspectableS
         InputError: The path is of no known kind, or GStreamer is asked for and not installed.
     """
     if spec.pipeline is not None or (spec.backend == "gstreamer" and spec.kind is not SourceKind.FOLDER):
-        from .source_gstreamer import GStreamerSource
+        from reid_pipeline.pipeline.source_gstreamer import GStreamerSource
 
         return GStreamerSource(spec, is_live(spec), wanted)
     if spec.kind is SourceKind.FOLDER:
-        from .source_images import ImageFolderSource
+        from reid_pipeline.pipeline.source_images import ImageFolderSource
 
         return ImageFolderSource(spec, wanted)
-    from .source_ffmpeg import FFmpegSource
+    from reid_pipeline.pipeline.source_ffmpeg import FFmpegSource
 
     return FFmpegSource(spec, is_live(spec), wanted)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .box_overlap import box_overlap
-from .errors import InputError
-from .mot_format import BoxTracks, PointTracks, TrackKeys
+from reid_pipeline.pipeline.box_overlap import box_overlap
+from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.mot_format import BoxTracks, PointTracks, TrackKeys
 
 Indices = NDArray[np.int64]
 

@@ -68,20 +68,28 @@ def constant_output(path: Path, shape: list[int], size: tuple[int, int] = (64, 6
     return save_onnx(path, nodes, {"zeros": np.zeros(shape, np.float32)}, [1, 3, *size], shape)
 
 
-def brightness_detector(path: Path, size: tuple[int, int] = (64, 64)) -> Path:
-    """An Ultralytics head ``(1, 5, N)``: each cell of `CELL_PX` is a person as likely as it is bright."""
+def brightness_detector(path: Path, size: tuple[int, int] = (64, 64), *, odd: bool = False) -> Path:
+    """An Ultralytics head ``(1, 5, N)``: each cell of `CELL_PX` is a person as likely as it is bright.
+
+    With ``odd`` there is an operator in it that OpenVINO lacks; it changes nothing.
+    """
     rows, columns = size[0] // CELL_PX, size[1] // CELL_PX
     y, x = np.meshgrid(*((np.arange(count) + 0.5) * CELL_PX for count in (rows, columns)), indexing="ij")
     boxes = np.stack([x.ravel(), y.ravel(), *np.full((2, x.size), CELL_PX)])[None].astype(np.float32)
-    constants = {"boxes": boxes, "shape": np.array([1, 1, rows * columns], np.int64)}
+    constants = {"boxes": boxes, "shape": np.array([1, 1, rows * columns], np.int64), "zero": np.zeros(1, np.float32)}
     nodes = [
         helper.make_node(
             "AveragePool", ["image"], ["cells"], kernel_shape=[CELL_PX, CELL_PX], strides=[CELL_PX, CELL_PX]
         ),
         helper.make_node("ReduceMean", ["cells"], ["grey"], axes=[1]),
-        helper.make_node("Reshape", ["grey", "shape"], ["scores"]),
-        helper.make_node("Concat", ["boxes", "scores"], ["found"], axis=1),
+        helper.make_node("Reshape", ["grey", "shape"], ["plain"]),
+        helper.make_node("Det", ["grey"], ["number"]),
+        helper.make_node("Mul", ["number", "zero"], ["nothing"]),
+        helper.make_node("Add", ["plain", "nothing"], ["odd"]),
+        helper.make_node("Concat", ["boxes", "odd" if odd else "plain"], ["found"], axis=1),
     ]
+    if not odd:
+        nodes = [node for node in nodes if node.op_type not in {"Det", "Mul", "Add"}]
     return save_onnx(path, nodes, constants, [1, 3, *size], [1, 5, rows * columns])
 
 

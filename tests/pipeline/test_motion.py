@@ -32,8 +32,8 @@ class MatrixFilter:
 
 def walk(random, count, frames):
     """Boxes ``(frames, count, 4)`` that wander and change their size."""
-    start = np.array([[200.0, 300.0, 40.0, 100.0]]) + random.normal(0, 20, (count, 4))
-    steps = random.normal(0, 3, (frames, count, 4))
+    start = np.array([[200.0, 300.0, 40.0, 100.0]]) + random.normal(0, 5, (count, 4))
+    steps = random.normal(0, 1, (frames, count, 4))
     return np.array([to_corners(start + steps[: frame + 1].sum(axis=0)) for frame in range(frames)])
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from reid_pipeline.pipeline import feed
 from reid_pipeline.pipeline.errors import SourceLost, SourceNotFound
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings, FeedTiming
 from reid_pipeline.pipeline.sources import SourceSpec, build_source, check_source
@@ -40,7 +41,7 @@ pytestmark = [
 ]
 
 PASSWORD = "geheim"
-SERVER = Path(__file__).with_name("rtsp_server.py")
+SERVER = Path(feed.__file__).with_name("bench_rtsp_server.py")
 BACKENDS = ["ffmpeg", "gstreamer"]
 QUICK = FeedTiming(first_wait_s=0.1, longest_wait_s=0.4, stall_s=10.0)
 

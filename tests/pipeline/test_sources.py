@@ -306,7 +306,7 @@ class TestBothDecoders:
         spec = SourceSpec("lobby", "", pipeline="videotestsrc num-buffers=5 ! video/x-raw,width=70,height=50")
         assert is_live(spec)
         shapes = []
-        with pytest.raises(SourceLost, match="lobby: videotestsrc .* stopped delivering: the stream ended"):
+        with pytest.raises(SourceLost, match=r"lobby: videotestsrc .* stopped delivering: the stream ended"):
             for frame in build_source(spec).frames():
                 shapes.append(frame.image.shape)
         assert shapes == [(50, 70, 3)] * 5  # 70 pixels of 3 bytes: rows are padded

@@ -82,7 +82,7 @@ def feed(clip: Clip, appsrc: Any, stop: threading.Event) -> None:
                 return
 
 
-class CameraFactory(GstRtspServer.RTSPMediaFactory):
+class CameraFactory(GstRtspServer.RTSPMediaFactory):  # type: ignore[misc]  # the bindings have no types
     """Serves one clip as a live stream that all its clients share."""
 
     def __init__(self, clip: Clip) -> None:
@@ -137,7 +137,8 @@ def main() -> None:
         require_login(server, factories, arguments.user, arguments.password)
     if server.attach(None) == 0:
         sys.exit(f"port {arguments.port} cannot be opened: it is in use; give another one")
-    print(f"ready rtsp://127.0.0.1:{server.get_bound_port()}/", flush=True)
+    sys.stdout.write(f"ready rtsp://127.0.0.1:{server.get_bound_port()}/\n")
+    sys.stdout.flush()
     GLib.MainLoop().run()
 
 

@@ -1,0 +1,222 @@
+"""One contract for every associator, played as a site of cameras at one frame a second."""
+
+import numpy as np
+import pytest
+
+from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.protocols import TrackletUpdate, TrackletView
+from reid_pipeline.storage.records import EventType, GalleryRow
+from reid_pipeline.storage.vector_index import ExactIndex
+
+DIM, SECOND_US, HOUR_US = 64, 1_000_000, 3_600_000_000
+MEMORY_US = 2 * HOUR_US
+ANNA, BEN, CARL, DORA = range(4)
+
+
+def look(person, noise=0.0, seed=0):
+    """The unit vector of a person, seen with noise."""
+    vector = np.random.default_rng(person).normal(size=DIM)
+    vector = vector / np.linalg.norm(vector) + noise * np.random.default_rng((person, seed)).normal(size=DIM)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class Site:
+    """Plays updates to an associator and notes who got which identity, and how."""
+
+    def __init__(self, associator):
+        self.associator = associator
+        self.known = set()
+        self.identities = {}
+        self.kinds = {}
+        self.decisions = []
+
+    def frame(self, camera, frame, people, ended=(), start_us=0):
+        """One frame: ``people`` maps tracklet numbers to a new view or None."""
+        started = tuple((number, frame) for number in people if (camera, number) not in self.known)
+        self.known |= {(camera, number) for number in people}
+        views = tuple(TrackletView(number, view, 0.8) for number, view in people.items() if view is not None)
+        update = TrackletUpdate(
+            camera, frame, start_us + frame * SECOND_US, started, tuple(people), views, tuple(ended)
+        )
+        decisions = self.associator.update(update)
+        for decision in decisions:
+            assert decision.tracklet not in self.identities, "decided twice"
+            self.identities[decision.tracklet] = decision.identity
+            self.kinds[decision.tracklet] = decision.kind
+        self.decisions += decisions
+        return decisions
+
+    def stay(self, camera, frames, number, person):
+        """A person alone in a camera from the first to the last of some frames, whose tracklet then ends."""
+        for frame in frames:
+            self.frame(camera, frame, {number: look(person, 0.03, frame)})
+        self.frame(camera, frames[-1] + 1, {}, ended=[number])
+
+
+@pytest.fixture(params=[PrototypeAssociator])
+def make_site(request):
+    return lambda next_identity=1: Site(request.param(ExactIndex(DIM), next_identity, MEMORY_US))
+
+
+def test_the_same_look_in_two_cameras_is_one_identity(make_site):
+    site = make_site()
+    site.stay("hall", range(1, 9), 1, ANNA)
+    site.stay("hall", range(11, 19), 2, BEN)
+    site.stay("lobby", range(21, 29), 1, ANNA)
+    assert site.identities == {("hall", 1): 1, ("hall", 2): 2, ("lobby", 1): 1}
+    assert [decision.kind for decision in site.decisions] == [EventType.OPEN, EventType.OPEN, EventType.ASSIGN]
+
+
+def test_a_probability_comes_with_a_match_only(make_site):
+    site = make_site()
+    site.stay("hall", range(1, 9), 1, ANNA)
+    site.stay("lobby", range(11, 19), 1, ANNA)
+    opened, matched = site.decisions
+    assert opened.probability is None
+    assert 0.5 < matched.probability <= 1
+
+
+def test_the_same_person_comes_back_to_the_same_camera(make_site):
+    site = make_site()
+    site.stay("hall", range(1, 9), 1, ANNA)
+    site.stay("hall", range(20, 29), 2, ANNA)
+    assert site.identities == {("hall", 1): 1, ("hall", 2): 1}
+
+
+@pytest.mark.parametrize("known_before", [False, True])
+def test_two_people_at_the_same_time_are_never_one_even_with_identical_looks(make_site, known_before):
+    site = make_site()
+    if known_before:
+        site.stay("lobby", range(1, 9), 1, ANNA)
+    for frame in range(11, 30):
+        site.frame("hall", frame, {1: look(ANNA), 2: look(ANNA)})
+    site.frame("hall", 30, {}, ended=[1, 2])
+    assert sorted([site.identities["hall", 1], site.identities["hall", 2]]) == [1, 2]
+
+
+def test_a_frame_in_common_is_enough_to_be_two_people(make_site):
+    site = make_site()
+    for frame in range(1, 10):
+        site.frame("hall", frame, {1: look(ANNA)})
+    for frame in range(10, 40):
+        site.frame("hall", frame, {1: look(ANNA), 2: look(ANNA)} if frame == 10 else {2: look(ANNA)})
+    site.frame("hall", 40, {2: look(ANNA)}, ended=[1])
+    site.frame("hall", 41, {2: look(ANNA)})
+    site.frame("hall", 42, {}, ended=[2])
+    assert site.identities["hall", 1] != site.identities["hall", 2]
+
+
+def test_waits_until_a_lost_tracklet_has_ended(make_site):
+    site = make_site()
+    for frame in range(1, 10):
+        site.frame("hall", frame, {1: look(ANNA)})
+    for frame in range(12, 40):  # the tracker has lost 1 but not given it up
+        assert site.frame("hall", frame, {2: look(ANNA)}) == []
+    site.frame("hall", 40, {2: look(ANNA)}, ended=[1])
+    site.frame("hall", 41, {2: look(ANNA)})
+    assert site.identities == {("hall", 1): 1, ("hall", 2): 1}
+
+
+def test_everybody_is_decided_when_the_tracklet_ends(make_site):
+    site = make_site()
+    site.frame("hall", 1, {1: look(ANNA), 2: None})
+    decisions = site.frame("hall", 2, {}, ended=[1, 2])
+    assert [(decision.kind, decision.tracklet) for decision in decisions] == [(EventType.OPEN, ("hall", 1))]
+
+
+def test_a_view_that_comes_with_the_end_counts(make_site):
+    site = make_site()
+    site.stay("hall", range(1, 9), 1, ANNA)
+    site.frame("lobby", 11, {1: None})
+    last = TrackletUpdate("lobby", 12, 12 * SECOND_US, (), (), (TrackletView(1, look(ANNA), 0.8),), (1,))
+    assert [decision.identity for decision in site.associator.update(last)] == [1]
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(1.5, 1), (2.5, 2)])
+def test_memory(make_site, hours, expected):
+    site = make_site()
+    site.stay("hall", range(1, 9), 1, ANNA)
+    later = 10 + int(hours * 3600)
+    site.stay("lobby", range(later, later + 8), 1, ANNA)
+    assert site.identities["lobby", 1] == expected
+
+
+def test_people_in_sight_are_not_forgotten(make_site):
+    site = make_site()
+    site.frame("hall", 1, {1: look(ANNA)})
+    for frame in range(10, 4 * 3600, 600):
+        site.frame("hall", frame, {1: None})
+    site.frame("hall", 4 * 3600, {1: look(ANNA)})
+    site.stay("lobby", range(4 * 3600 + 1, 4 * 3600 + 9), 1, ANNA)
+    assert site.identities["lobby", 1] == site.identities["hall", 1]
+
+
+def test_restore_continues_identities_and_numbers(make_site):
+    site = make_site(next_identity=8)
+    stored = {7: ANNA, 3: BEN}
+    site.associator.restore(
+        GalleryRow(identity, "hall", number, 0, 0.8, look(person), 0, SECOND_US)
+        for number, (identity, person) in enumerate(stored.items(), start=1)
+    )
+    site.stay("lobby", range(2, 10), 1, ANNA)
+    site.stay("lobby", range(12, 20), 2, CARL)
+    site.stay("hall", range(22, 30), 3, BEN)
+    assert site.identities == {("lobby", 1): 7, ("lobby", 2): 8, ("hall", 3): 3}
+
+
+def test_people_are_matched_one_to_one(make_site):
+    site = make_site()
+    for frame in range(1, 9):
+        site.frame("hall", frame, {person + 1: look(person, 0.03, frame) for person in (ANNA, BEN, CARL)})
+    site.frame("hall", 9, {}, ended=[1, 2, 3])
+    for frame in range(11, 19):
+        site.frame("lobby", frame, {4 - person: look(person, 0.03, frame) for person in (CARL, DORA, ANNA, BEN)})
+    site.frame("lobby", 20, {}, ended=[4, 3, 2, 1])
+    there = {person: site.identities["hall", person + 1] for person in (ANNA, BEN, CARL)}
+    here = {person: site.identities["lobby", 4 - person] for person in (ANNA, BEN, CARL, DORA)}
+    assert here == {**there, DORA: 4}
+
+
+def wander(site, seed, frames=150):
+    """Four looks wander through two cameras; returns the first and last frame of each tracklet."""
+    random = np.random.default_rng(seed)
+    spans, inside, next_number = {}, {"hall": {}, "lobby": {}}, 1
+    for frame in range(1, frames):
+        for camera, people in inside.items():
+            ended = [number for number in people if random.random() < 0.1]
+            for number in ended:
+                del people[number]
+            if random.random() < 0.3:
+                people[next_number] = int(random.integers(4))
+                next_number += 1
+            views = {
+                number: look(person, 0.05, frame) if random.random() < 0.5 else None
+                for number, person in people.items()
+            }
+            for number in views:
+                spans.setdefault((camera, number), [frame, frame])[1] = frame
+            site.frame(camera, frame, views, ended)
+    return spans
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_in_any_crowd_the_rules_hold(make_site, seed):
+    site = make_site()
+    spans = wander(site, seed)
+    members = {}
+    for tracklet, identity in site.identities.items():
+        members.setdefault((tracklet[0], identity), []).append(spans[tracklet])
+    for times in members.values():
+        ordered = sorted(times)
+        assert all(before[1] < after[0] for before, after in zip(ordered, ordered[1:], strict=False))
+    opened = [decision.identity for decision in site.decisions if decision.kind is EventType.OPEN]
+    assert opened == list(range(1, len(opened) + 1))
+    assert set(site.identities.values()) == set(opened)
+
+
+def test_the_same_updates_give_the_same_decisions(make_site):
+    first, second = make_site(), make_site()
+    wander(first, 5)
+    wander(second, 5)
+    assert first.decisions == second.decisions
+    assert len(first.decisions) > 20

@@ -1,0 +1,142 @@
+import cv2
+import numpy as np
+import pytest
+
+from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
+from reid_pipeline.pipeline.datatypes import Detections, Frame
+from reid_pipeline.pipeline.monitor import StageClock
+from reid_pipeline.pipeline.protocols import TrackedBoxes
+
+STEP_US = 100_000
+PICTURE = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+
+
+class MeanColourEncoder:
+    """The smallest encoder: the mean colour of a crop."""
+
+    dim = 3
+    model_hash = "mean colour"
+
+    def encode(self, crops):
+        colours = np.array([crop.reshape(-1, 3).mean(axis=0) for crop in crops], np.float32)
+        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
+
+
+class LaneTracker:
+    """The smallest tracker: a lane of 100 pixels is a tracklet, which ends when it is empty for 20 frames."""
+
+    def __init__(self):
+        self._unseen = {}
+
+    def update(self, detections, appearance):
+        numbers = (detections.boxes[:, 0] // 100 + 1).astype(int).tolist()
+        self._unseen = {number: unseen + 1 for number, unseen in self._unseen.items()} | dict.fromkeys(numbers, 0)
+        ended = tuple(number for number, unseen in self._unseen.items() if unseen > 20)
+        for number in ended:
+            del self._unseen[number]
+        return TrackedBoxes(tuple(numbers), detections.boxes, detections.scores, ended)
+
+    def close(self):
+        return tuple(self._unseen)
+
+
+class Camera:
+    """Feeds people, given as {x: score}, to a `CameraAnalysis`."""
+
+    def __init__(self):
+        self.clock = StageClock()
+        self.analysis = CameraAnalysis("hall", LaneTracker(), MeanColourEncoder(), self.clock)
+
+    def frame(self, index, people=None):
+        boxes = np.array([[x, 20, x + 40, 130] for x in people or {}], np.float32).reshape(-1, 4)
+        scores = np.array(list((people or {}).values()), np.float32)
+        return self.analysis.process(Frame("hall", index, index * STEP_US, PICTURE, 0.0), Detections(boxes, scores))
+
+
+@pytest.fixture
+def camera():
+    return Camera()
+
+
+def test_short_gaps_are_filled_along_a_straight_line(camera):
+    camera.frame(1, {0: 0.9})
+    (run,) = camera.frame(5, {8: 0.7}).box_runs
+    assert run.number == 1
+    assert run.frames.tolist() == [2, 3, 4, 5]
+    assert run.times_us.tolist() == [200_000, 300_000, 400_000, 500_000]
+    np.testing.assert_array_equal(run.boxes[:, 0], [2, 4, 6, 8])
+    np.testing.assert_allclose(run.scores, 0.7)
+
+
+@pytest.mark.parametrize(("gap", "filled"), [(1, 1), (10, 10), (11, 1), (19, 1)])
+def test_long_gaps_are_left_open(camera, gap, filled):
+    camera.frame(1, {0: 0.9})
+    (run,) = camera.frame(1 + gap, {0: 0.9}).box_runs
+    assert run.frames.tolist() == list(range(2 + gap - filled, 2 + gap))
+
+
+def test_all_box_runs_together_have_each_frame_once(camera):
+    random = np.random.default_rng(3)
+    runs = []
+    for index in range(1, 60):
+        people = {lane * 100 + index: 0.9 for lane in range(2) if random.random() < 0.4}
+        runs += camera.frame(index, people).box_runs
+    for number in (1, 2):
+        frames = [frame for run in runs if run.number == number for frame in run.frames.tolist()]
+        assert frames == sorted(set(frames))
+        assert len(frames) > 30
+
+
+def test_the_update_says_who_started_is_seen_and_ended(camera):
+    camera.frame(1, {0: 0.9})
+    update = camera.frame(2, {0: 0.9, 100: 0.9}).update
+    assert (update.camera, update.frame, update.time_us) == ("hall", 2, 200_000)
+    assert (update.started, update.seen, update.ended) == (((2, 2),), (1, 2), ())
+    updates = [camera.frame(index, {100: 0.9}).update for index in range(3, 30)]
+    assert [(update.frame, update.ended) for update in updates if update.ended] == [(23, (1,))]
+    assert not any(update.started for update in updates)
+
+
+def test_views_come_with_the_embeddings_of_the_stored_pixels(camera):
+    results = [camera.frame(index, {index: 0.9, 150: 0.9}) for index in range(1, 30)]
+    views = [view for result in results for view in result.views]
+    assert {view.number for view in views} == {1, 2}
+    for view in views:
+        pixels = cv2.imdecode(np.frombuffer(view.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(view.embedding, MeanColourEncoder().encode([pixels])[0])
+        assert view.model_hash == MeanColourEncoder.model_hash
+        assert view.time_us == view.frame * STEP_US
+        assert pixels.shape[:2] == (110, 40)
+    for result in results:
+        told = [(view.number, view.quality) for view in result.update.views]
+        assert told == [(view.number, view.quality) for view in result.views]
+
+
+def test_a_tracklet_that_ends_gives_its_last_view(camera):
+    camera.frame(1, {0: 0.9})
+    results = [camera.frame(index) for index in range(2, 30)]
+    views = [(result.frame.index, view.number, view.frame) for result in results for view in result.views]
+    assert views == [(5, 1, 1)]  # it was due by its time
+    camera.frame(30, {100: 0.9})
+    camera.frame(31, {100: 0.9})
+    views, update = camera.analysis.close()
+    assert [view.number for view in views] == [2]
+    assert (update.frame, update.time_us, update.ended) == (31, 31 * STEP_US, (2,))
+    assert [view.number for view in update.views] == [2]
+
+
+def test_close_without_any_frame(camera):
+    views, update = camera.analysis.close()
+    assert views == ()
+    assert (update.started, update.seen, update.views, update.ended) == ((), (), (), ())
+
+
+def test_a_frame_without_people(camera):
+    result = camera.frame(1)
+    assert (result.box_runs, result.views, result.update.seen) == ((), (), ())
+
+
+def test_its_time_is_told_by_stage(camera):
+    for index in range(1, 10):
+        camera.frame(index, {0: 0.9})
+    assert set(camera.clock.seconds()) == {"track", "encode"}

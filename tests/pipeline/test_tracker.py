@@ -1,0 +1,199 @@
+"""One contract for every tracker, played by hand-made walkers; then what is particular to `PersonTracker`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from reid_pipeline.pipeline.datatypes import Detections
+from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+
+MEMORY, CONFIRM = TrackerSettings().memory_frames, TrackerSettings().confirm_frames
+RED, GREEN, BLUE = np.eye(3, 8, dtype=np.float32)  # looks of three people
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person 40 x 100 pixels large whose left upper corner is at (x, y)."""
+
+    x: float
+    look: np.ndarray
+    y: float = 100
+    score: float = 0.9
+
+    @property
+    def box(self):
+        return np.array([self.x, self.y, self.x + 40, self.y + 100], np.float32)
+
+
+@pytest.fixture(params=[PersonTracker])
+def make_tracker(request):
+    return lambda first_number=1: request.param(TrackerSettings(), first_number)
+
+
+def play(tracker, frames, with_looks=True):
+    """Feeds frames (lists of people) and gives, for each, the numbers by the position of the person in its list."""
+    shown = []
+    for people in frames:
+        order = sorted(people, key=lambda person: -person.score)
+        boxes = np.array([person.box for person in order], np.float32).reshape(-1, 4)
+        scores = np.array([person.score for person in order], np.float32)
+        looks = {tuple(person.box): person.look for person in people}
+        tracked = tracker.update(
+            Detections(boxes, scores),
+            (lambda boxes, looks=looks: np.array([looks[tuple(box)] for box in boxes])) if with_looks else None,
+        )
+        number_of = dict(zip(map(tuple, tracked.boxes), tracked.numbers, strict=True))
+        shown.append(([number_of.get(tuple(person.box)) for person in people], tracked.ended))
+    return shown
+
+
+def standing(count, *people):
+    return [list(people)] * count
+
+
+def last_numbers(shown):
+    return shown[-1][0]
+
+
+def test_numbers_count_from_the_first_one(make_tracker):
+    shown = play(make_tracker(first_number=17), standing(10, Person(0, RED), Person(200, GREEN)))
+    assert sorted(last_numbers(shown)) == [17, 18]
+
+
+def test_two_trackers_share_nothing(make_tracker):
+    one, other = make_tracker(), make_tracker()
+    play(one, standing(10, Person(0, RED), Person(100, GREEN)))
+    assert last_numbers(play(other, standing(10, Person(0, GREEN)))) == [1]
+
+
+def test_a_walker_keeps_the_number(make_tracker):
+    shown = play(make_tracker(), [[Person(5 * frame, RED)] for frame in range(100)])
+    assert {number for (number,), _ in shown[CONFIRM:]} == {1}
+
+
+@pytest.mark.parametrize("with_looks", [True, False])
+def test_people_who_walk_past_each_other_keep_their_numbers(make_tracker, with_looks):
+    frames = [[Person(5 * frame, RED), Person(300 - 5 * frame, GREEN, y=110)] for frame in range(60)]
+    shown = play(make_tracker(), frames, with_looks)
+    assert last_numbers(shown) == shown[10][0]
+
+
+def test_people_who_meet_and_turn_round_are_told_apart_by_looks(make_tracker):
+    away = [abs(150 - 10 * frame) for frame in range(31)]
+    frames = [[Person(300 - x / 2, RED), Person(310 + x / 2, GREEN, y=104)] for x in away]
+    shown = play(make_tracker(), frames)
+    assert last_numbers(shown) == shown[5][0]
+
+
+def test_weak_detections_never_start_a_tracklet(make_tracker):
+    shown = play(make_tracker(), standing(20, Person(0, RED, score=0.3)))
+    assert all(numbers == [None] for numbers, _ in shown)
+
+
+def test_weak_detections_continue_a_tracklet(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(5, Person(0, RED)))
+    shown = play(tracker, standing(2 * MEMORY, Person(0, RED, score=0.2)))
+    assert all(shown == ([1], ()) for shown in shown)
+
+
+@pytest.mark.parametrize("hidden", [5, MEMORY - 5])
+def test_a_hidden_person_comes_back_by_look(make_tracker, hidden):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED), Person(400, GREEN)))
+    play(tracker, standing(hidden, Person(400, GREEN)))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(50, RED), Person(400, GREEN)))) == [1, 2]
+
+
+def test_somebody_else_at_the_same_place_gets_a_new_number(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED), Person(400, GREEN)))
+    play(tracker, standing(MEMORY - 5, Person(400, GREEN)))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(5, BLUE), Person(400, GREEN)))) == [3, 2]
+
+
+def test_a_look_that_contradicts_breaks_the_tracklet(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED)))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(18, GREEN)))) == [2]
+
+
+def test_a_look_that_fits_does_not(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED)))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(18, RED)))) == [1]
+
+
+def test_an_ended_number_is_reported_once_and_never_comes_back(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(10, Person(0, RED)))
+    shown = play(tracker, standing(MEMORY + 20))
+    assert [ended for _, ended in shown if ended] == [(1,)]
+    assert not any(ended for _, ended in shown[:MEMORY])
+    shown = play(tracker, standing(10, Person(0, RED)))
+    assert last_numbers(shown) == [2]
+    assert not any(ended for _, ended in shown)
+
+
+def test_close_ends_what_is_open(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(10, Person(0, RED), Person(200, GREEN)))
+    play(tracker, standing(2, Person(0, RED)))
+    assert sorted(tracker.close()) == [1, 2]
+    assert tracker.close() == ()
+    assert last_numbers(play(tracker, standing(10, Person(0, RED)))) == [3]
+
+
+def test_frames_without_people(make_tracker):
+    tracked = [make_tracker().update(Detections.empty(), None) for _ in range(3)][-1]
+    assert (tracked.numbers, tracked.ended) == ((), ())
+    assert (tracked.boxes.shape, tracked.scores.shape) == ((0, 4), (0,))
+
+
+def crowd(seed, count=200):
+    """People in three looks at random places; strong and weak, often on top of each other."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        places = random.integers(0, 20, random.integers(0, 6)) * 15.0
+        yield [
+            Person(x, (RED, GREEN, BLUE)[random.integers(3)], y=100 + 7 * row, score=random.uniform(0.1, 1))
+            for row, x in enumerate(places.tolist())
+        ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_any_crowd_the_rules_hold(make_tracker, seed):
+    tracker = make_tracker()
+    frames = list(crowd(seed))
+    shown = play(tracker, frames)
+    finished, known = set(), set()
+    for numbers, ended in shown:
+        present = [number for number in numbers if number is not None]
+        assert len(present) == len(set(present))
+        assert not finished & {*present, *ended}
+        known |= set(present)
+        finished |= set(ended)
+    assert known == set(range(1, len(known) + 1))
+    assert finished | set(tracker.close()) == known
+    assert play(make_tracker(), frames) == shown
+
+
+def test_a_short_flicker_gets_no_number():
+    tracker = PersonTracker(TrackerSettings(confirm_frames=3))
+    frames = [*standing(2, Person(0, RED)), *standing(5), *standing(2, Person(0, RED))]
+    assert {number for numbers, _ in play(tracker, frames) for number in numbers} == {None}
+    assert tracker.close() == ()
+
+
+def test_looks_are_asked_for_only_where_motion_does_not_decide():
+    tracker, asked = PersonTracker(TrackerSettings(refresh_frames=20)), []
+
+    def appearance(boxes):
+        asked.append(len(boxes))
+        return np.repeat(RED[None], len(boxes), axis=0)
+
+    alone = Detections(Person(0, RED).box[None], np.array([0.9], np.float32))
+    for _ in range(3 + 2 * 20):
+        tracker.update(alone, appearance)
+    assert asked == [1, 1, 1]  # when it is confirmed and whenever its look is old
