@@ -21,25 +21,30 @@ class AppearanceScale:
     are certainly different, as those in one frame are, show where "different" lies; no threshold on a cosine is needed.
     """
 
-    # Where the encoders that were tried start; worth as much as `_PRIOR_WEIGHT` observed pairs.
-    _PRIOR_MEAN, _PRIOR_DEVIATION, _PRIOR_WEIGHT = 0.5, 0.12, 30.0
+    # Where the encoders that were tried start; worth as much as so many observed pairs.
+    _PRIOR_MEAN, _PRIOR_DEVIATION, _PRIOR_PAIRS = 0.5, 0.12, 10.0
     _MEMORY = 2000.0  # pairs; older ones fade, so that the scale follows the light of the day
 
     def __init__(self) -> None:
-        self._weight = self._PRIOR_WEIGHT
-        self._mean = self._PRIOR_MEAN
-        self._variance = self._PRIOR_DEVIATION**2
+        self._pairs = 0.0
+        self._mean = 0.0
+        self._variance = 0.0
 
     def learn(self, similarity: float) -> None:
         """Takes in the similarity of two people who are certainly different."""
-        self._weight = min(self._weight + 1.0, self._MEMORY)
+        self._pairs = min(self._pairs + 1.0, self._MEMORY)
         delta = similarity - self._mean
-        self._mean += delta / self._weight
-        self._variance += (delta * (similarity - self._mean) - self._variance) / self._weight
+        self._mean += delta / self._pairs
+        self._variance += (delta * (similarity - self._mean) - self._variance) / self._pairs
 
     def score(self, similarity: float) -> float:
         """Deviations above the mean of different people: 0 is usual for two people, 2 is rare."""
-        return (similarity - self._mean) / math.sqrt(self._variance)
+        # Mean and variance are mixed with the prior each on its own: an encoder whose mean lies elsewhere is not
+        # thereby one that spreads wide.
+        trust = self._pairs / (self._pairs + self._PRIOR_PAIRS)
+        mean = self._PRIOR_MEAN + trust * (self._mean - self._PRIOR_MEAN)
+        variance = self._PRIOR_DEVIATION**2 + trust * (self._variance - self._PRIOR_DEVIATION**2)
+        return (similarity - mean) / math.sqrt(variance)
 
 
 class Looks:

@@ -47,9 +47,7 @@ def _bench() -> None:
 
 @bench.command("pipeline")
 def bench_pipeline(
-    peer: Annotated[
-        bool, typer.Option(help="Measure BoxMOT too; installs it into a place of its own, with PyTorch.")
-    ] = True,
+    peer: Annotated[bool, typer.Option(help="Measure BoxMOT too, installed into a place of its own.")] = True,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:

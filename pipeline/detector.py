@@ -204,7 +204,24 @@ def describe_detector(model: Model) -> tuple[InputCard, OutputCard]:
     if head is None or (card is not None and card.output.head != head):
         expected = f"the card says {card.output.head}" if card else "expected ultralytics, yolox or ssd"
         raise ModelError(f"{model.graph}: output {list(shape)}: {head or 'no head'} fits: {expected}")
-    return (card.input, card.output) if card else (_usual_input(head, size), OutputCard(head=head))
+    if card is None:
+        return _usual_input(head, size), OutputCard(head=head)
+    _check_person_class(model, card.output, shape)
+    return card.input, card.output
+
+
+def _check_person_class(model: Model, output: OutputCard, shape: tuple[int | None, ...]) -> None:
+    """Refuses a class that the graph has no score for, where its output tells how many there are."""
+    columns = {"ultralytics": (1, 4), "yolox": (2, 5)}.get(output.head)
+    if columns is None:
+        return
+    axis, before = columns
+    classes = shape[axis]
+    if classes is not None and output.person_class >= classes - before:
+        raise ModelError(
+            f"{model.graph}: the card says person_class {output.person_class}: expected one of the graph's "
+            f"{classes - before} classes, counted from 0"
+        )
 
 
 def _input_size(model: Model, graph: ov.Model) -> Size:

@@ -14,6 +14,7 @@ from typing import Final
 
 from reid_pipeline.configs.settings import Settings
 from reid_pipeline.pipeline.doctor_probes import ONNX_RUNTIME, OPENVINO, PROBES, PYAV, Finding
+from reid_pipeline.storage.model_card import models_folder
 
 __all__ = ["Finding", "can_run", "check_machine", "check_models"]
 
@@ -102,6 +103,8 @@ def _check_render_nodes() -> Finding:
 
 def _check_licence(part: str, model: str) -> Finding:
     name = f"{part} {Path(model).name}"
+    if not Path(model).exists() and (models_folder() / Path(model).name).is_dir():
+        model = str(models_folder() / Path(model).name)
     if not Path(model).exists():
         detail = "no card to read: " + ("no such file" if Path(model).is_absolute() else "not a path")
         return Finding(

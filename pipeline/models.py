@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -11,16 +10,10 @@ from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.ultralytics_export import export_detector
 from reid_pipeline.storage.errors import ModelError
-from reid_pipeline.storage.model_card import Model, load_model
+from reid_pipeline.storage.model_card import load_model, models_folder
 
 WEAK_SCORE: Final = 0.1  # weaker detections are noise; ByteTrack's lower threshold
 _ULTRALYTICS_NAME: Final = re.compile(r"yolo[a-z0-9_-]*")
-
-
-def models_folder() -> Path:
-    """Where models are searched by name: ``$REID_HOME/models``, by default in ``~/.local/share/reid-pipeline``."""
-    home = os.environ.get("REID_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share" / "reid-pipeline") / "models"
 
 
 def build_detector(model: str, min_score: float = WEAK_SCORE, *, trust: bool = False) -> GraphDetector:
@@ -58,16 +51,6 @@ def build_encoder(model: str) -> GraphEncoder:
     if path is None:
         raise _unknown("encoder", model)
     return GraphEncoder(load_model(path))
-
-
-def find_model(model: str, part: str) -> Model | None:
-    """The model that a setting names, without making it run; None for one that has to be exported first.
-
-    Raises:
-        ModelError: There is no such model.
-    """
-    path = _find(model, part)
-    return load_model(path) if path is not None and path.suffix != ".pt" else None
 
 
 def _find(model: str, part: str) -> Path | None:

@@ -233,15 +233,17 @@ class _Site:
             analysis=CameraAnalysis(name, tracker, self._encoder, self._clock),
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
-            video=self._open_video(entry, feed_settings.sample_fps),
+            video=self._open_video(entry, state, feed_settings.sample_fps),
             last_frame=spec.skip_frames,
         )
 
-    def _open_video(self, entry: _Input, sample_fps: float | None) -> AnnotatedVideo | None:
+    def _open_video(self, entry: _Input, state: SourceState, sample_fps: float | None) -> AnnotatedVideo | None:
+        """A resumed file gets a video of its own beside the first one, named for the frame that it starts after."""
         if not self._settings.outputs.video:
             return None
+        part = f"-after-{state.frames_committed}" if state.frames_committed else ""
         fps = sample_fps or entry.spec.fps or (entry.info.fps if entry.info else LIVE_FPS)
-        return AnnotatedVideo(self._data_dir / "videos" / f"{entry.spec.camera}.mp4", fps)
+        return AnnotatedVideo(self._data_dir / "videos" / f"{entry.spec.camera}{part}.mp4", fps)
 
     def _execute(self, run: Run) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
@@ -264,7 +266,7 @@ class _Site:
             tracks = [_tracks_of(entry, state, spans.get(entry.spec.camera)) for entry, state in sources]
             write_tracks(self._repository, self._data_dir / "tracks", tracks)
         totals = self._repository.totals(run_id)
-        summary = summarise(cameras, totals, self._clock, times)
+        summary = summarise([entry.spec.camera for entry, _ in sources], cameras, totals, self._clock, times)
         summary.update(models=models, settings=non_default(self._settings))
         text = json.dumps(summary, indent=2)
         (self._data_dir / "summary.json").write_text(text + "\n", encoding="utf-8")

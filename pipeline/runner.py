@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from reid_pipeline.configs.log import redact_url
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis, FrameResult
 from reid_pipeline.pipeline.errors import WorkerDied
 from reid_pipeline.pipeline.events import Event, iso_time
@@ -275,7 +276,8 @@ class Run:
     def _check_feeds(self) -> None:
         for camera in self._cameras:
             if camera.feed.state == "failed":
-                raise WorkerDied(f"camera {camera.name}: its thread ended by an error") from camera.feed.error
+                cause = camera.feed.error
+                raise WorkerDied(redact_url(f"camera {camera.name} failed: {type(cause).__name__}: {cause}")) from cause
 
 
 def _identity_events(decision: Decision, time_us: int) -> list[IdentityEvent]:

@@ -27,22 +27,34 @@ class RunTimes:
     committed_s: float
 
 
-def summarise(cameras: Sequence[Camera], totals: Totals, clock: StageClock, times: RunTimes) -> Summary:
-    """Totals at the top level and the same for each camera under ``cameras``; see the README for the fields."""
+def summarise(
+    names: Sequence[str], cameras: Sequence[Camera], totals: Totals, clock: StageClock, times: RunTimes
+) -> Summary:
+    """Totals at the top level and the same for each camera under ``cameras``; see the README for the fields.
+
+    Args:
+        names: All cameras of the configuration; those that were read to their end before have no part in `cameras`.
+        cameras: The cameras of this run.
+        totals: What this run stored.
+        clock: Time by stage.
+        times: Moments of the run.
+    """
     found = {entry.camera: entry for entry in totals.cameras}
+    running = {camera.name: camera for camera in cameras}
     by_camera = {}
-    for camera in cameras:
-        counts = found.get(camera.name)
-        by_camera[camera.name] = {
-            "state": camera.feed.state,
-            "frames_read": camera.feed.frames_read,
-            "frames_processed": camera.monitor.frames_processed,
-            "frames_dropped": dict(camera.feed.dropped),
-            "detections": camera.monitor.detections,
+    for name in names:
+        counts, camera = found.get(name), running.get(name)
+        processed = camera.monitor.frames_processed if camera else 0
+        by_camera[name] = {
+            "state": camera.feed.state if camera else "finished before",
+            "frames_read": camera.feed.frames_read if camera else 0,
+            "frames_processed": processed,
+            "frames_dropped": dict(camera.feed.dropped) if camera else {},
+            "detections": camera.monitor.detections if camera else 0,
             "tracklets": counts.tracklets if counts else 0,
             "identities": counts.identities if counts else 0,
-            "fps": _rate(camera.monitor.frames_processed, times),
-            "latency_ms": percentiles(camera.monitor.latencies_ms),
+            "fps": _rate(processed, times),
+            "latency_ms": percentiles(camera.monitor.latencies_ms if camera else []),
         }
     dropped: Counter[str] = Counter()
     for camera in cameras:

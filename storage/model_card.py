@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -93,6 +94,12 @@ class Model:
             "output": output_card.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def models_folder() -> Path:
+    """Where models are searched by name: ``$REID_HOME/models``, by default in ``~/.local/share/reid-pipeline``."""
+    home = os.environ.get("REID_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share" / "reid-pipeline") / "models"
 
 
 def load_model(path: Path) -> Model:

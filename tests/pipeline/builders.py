@@ -68,14 +68,17 @@ def constant_output(path: Path, shape: list[int], size: tuple[int, int] = (64, 6
     return save_onnx(path, nodes, {"zeros": np.zeros(shape, np.float32)}, [1, 3, *size], shape)
 
 
-def brightness_detector(path: Path, size: tuple[int, int] = (64, 64), *, odd: bool = False) -> Path:
+def brightness_detector(
+    path: Path, size: tuple[int, int] = (64, 64), *, box_px: int = CELL_PX, odd: bool = False
+) -> Path:
     """An Ultralytics head ``(1, 5, N)``: each cell of `CELL_PX` is a person as likely as it is bright.
 
-    With ``odd`` there is an operator in it that OpenVINO lacks; it changes nothing.
+    The person is ``box_px`` large, around the cell's centre. With ``odd`` there is an operator in the graph that
+    OpenVINO lacks; it changes nothing.
     """
     rows, columns = size[0] // CELL_PX, size[1] // CELL_PX
     y, x = np.meshgrid(*((np.arange(count) + 0.5) * CELL_PX for count in (rows, columns)), indexing="ij")
-    boxes = np.stack([x.ravel(), y.ravel(), *np.full((2, x.size), CELL_PX)])[None].astype(np.float32)
+    boxes = np.stack([x.ravel(), y.ravel(), *np.full((2, x.size), box_px)])[None].astype(np.float32)
     constants = {"boxes": boxes, "shape": np.array([1, 1, rows * columns], np.int64), "zero": np.zeros(1, np.float32)}
     nodes = [
         helper.make_node(

@@ -1,10 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from reid_pipeline.pipeline.appearance import AppearanceScale, Looks
 
-# What the scale knows at first, as 30 values: their mean is 0.5, their deviation 0.12.
-PRIOR = np.repeat([0.5 - 0.12, 0.5 + 0.12], 15)
+PRIOR_MEAN, PRIOR_VARIANCE, PRIOR_PAIRS = 0.5, 0.12**2, 10
 BOXES = np.array([[0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]], np.float32)
 
 
@@ -25,9 +26,17 @@ def test_scale_learns_mean_and_deviation(count):
     scale = AppearanceScale()
     for value in values.tolist():
         scale.learn(value)
-    known = np.concatenate([PRIOR, values])
-    assert scale.score(known.mean()) == pytest.approx(0, abs=1e-9)
-    assert scale.score(known.mean() + 2 * known.std()) == pytest.approx(2)
+    known = (values.mean(), values.var()) if count else (PRIOR_MEAN, PRIOR_VARIANCE)
+    mean, variance = np.average([(PRIOR_MEAN, PRIOR_VARIANCE), known], axis=0, weights=[PRIOR_PAIRS, count])
+    assert scale.score(mean) == pytest.approx(0, abs=1e-9)
+    assert scale.score(mean + 2 * math.sqrt(variance)) == pytest.approx(2)
+
+
+def test_scale_of_an_encoder_that_spreads_wide_is_soon_sharp():
+    scale = AppearanceScale()
+    for value in np.random.default_rng(1).normal(-0.3, 0.05, 40).tolist():
+        scale.learn(value)
+    assert scale.score(1.0) > 10
 
 
 def test_scale_forgets_the_light_of_yesterday():

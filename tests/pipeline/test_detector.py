@@ -76,7 +76,7 @@ def test_the_picture_lies_where_place_says(resize, size):
 
 
 def test_of_boxes_that_overlap_the_surest_stays():
-    boxes = np.array([[0, 0, 10, 10], [0, 1, 10, 11], [0, 5, 10, 15], [50, 0, 60, 10]], np.float32)
+    boxes = np.array([[80, 90, 90, 100], [80, 91, 90, 101], [80, 95, 90, 105], [95, 90, 105, 100]], np.float32)
     kept, scores = suppress(boxes, np.array([0.6, 0.9, 0.5, 0.3], np.float32))
     np.testing.assert_array_equal(kept, boxes[[1, 2, 3]])
     np.testing.assert_array_equal(scores, np.array([0.9, 0.5, 0.3], np.float32))
@@ -184,6 +184,12 @@ def test_boxes_are_in_pixels_of_the_frame(detector):
     large = half.repeat(4, axis=0).repeat(4, axis=1)
     found = detect(detector, large)  # in the middle of a square, so 16 pixels lower
     np.testing.assert_allclose(found.boxes, [[64, 32, 96, 64]], atol=0.5)
+
+
+def test_a_person_who_is_found_twice_counts_once(tmp_path):
+    detector = GraphDetector(load_model(brightness_detector(tmp_path / "graph.onnx", box_px=48)), 0.3)
+    found = detect(detector, picture((64, 64), (4, 3, 200), (4, 4, 255)))
+    np.testing.assert_allclose(found.boxes, [[12, 12, 60, 60]], atol=0.1)
 
 
 def test_nobody(detector):

@@ -5,8 +5,9 @@ import pytest
 
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
-from reid_pipeline.pipeline.models import build_detector, build_encoder, find_model, models_folder
+from reid_pipeline.pipeline.models import build_detector, build_encoder
 from reid_pipeline.storage.errors import ModelError
+from reid_pipeline.storage.model_card import models_folder
 from tests.pipeline.builders import brightness_detector, mean_colour_encoder, write_card
 
 BUILDERS = [(build_detector, "detector"), (build_encoder, "encoder")]
@@ -75,12 +76,10 @@ def test_a_detector_takes_the_lowest_score(tmp_path):
     assert isinstance(build_detector(str(brightness_detector(tmp_path / "graph.onnx")), 0.5), GraphDetector)
 
 
-def test_find_model_reads_without_running(home):
-    write_card(mean_colour_encoder(home / "colours" / "graph.onnx"), licence="MIT")
-    assert find_model("colours", "encoder").licence == "MIT"
-    assert find_model("yolo11n", "detector") is None
-    with pytest.raises(ModelError, match="encoder.model: nowhere/graph.xml"):
-        find_model("nowhere/graph.xml", "encoder")
+def test_a_name_does_not_lead_into_a_folder(home):
+    write_card(mean_colour_encoder(home / "colours" / "old" / "graph.onnx"))
+    with pytest.raises(ModelError, match="colours/old: no such file or folder"):
+        build_encoder("colours/old")
 
 
 def test_models_folder_without_a_setting(monkeypatch, tmp_path):

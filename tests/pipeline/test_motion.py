@@ -74,7 +74,7 @@ def test_a_steady_walk_is_foreseen():
         motion.predict(np.array([False]))
         motion.correct(np.array([0]), box)
     motion.predict(np.array([False]))
-    np.testing.assert_allclose(motion.boxes, box + [4, 2, 4, 2], atol=0.2)
+    np.testing.assert_allclose(motion.boxes, box + np.float32([4, 2, 4, 2]), atol=0.2)
 
 
 def test_unseen_boxes_keep_their_size_and_grow_unsure():
@@ -104,6 +104,23 @@ def test_keep_and_restart_touch_only_their_rows():
     np.testing.assert_array_equal(motion.velocity[0], 0)
     assert motion.spread[0] == pytest.approx(fresh.spread[0])
     np.testing.assert_array_equal((motion.position[1], motion.velocity[1]), kept)
+
+
+def test_a_kept_filter_goes_on_as_if_it_had_been_alone():
+    random = np.random.default_rng(2)
+    walks = walk(random, 3, 20)
+    together, alone = BoxMotion(), BoxMotion()
+    for step, boxes in enumerate(walks):
+        for motion, seen in ((together, boxes[1:] if step > 10 else boxes), (alone, boxes[2:])):
+            if step == 0:
+                motion.add(seen)
+            motion.predict(np.zeros(len(motion), bool))
+            motion.correct(np.arange(len(motion)), seen)
+        if step == 10:
+            together.keep(np.array([False, True, True]))
+    np.testing.assert_array_equal(together.position[1:], alone.position)
+    np.testing.assert_array_equal(together.velocity[1:], alone.velocity)
+    np.testing.assert_array_equal(together.spread[1:], alone.spread)
 
 
 def test_no_box_at_all():

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from reid_pipeline.pipeline import feed
 from reid_pipeline.pipeline.errors import SourceLost, SourceNotFound
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings, FeedTiming
 from reid_pipeline.pipeline.sources import SourceSpec, build_source, check_source
@@ -41,7 +40,7 @@ pytestmark = [
 ]
 
 PASSWORD = "geheim"
-SERVER = Path(feed.__file__).with_name("bench_rtsp_server.py")
+SERVER = importlib.util.find_spec("reid_pipeline.pipeline.bench_rtsp_server").origin
 BACKENDS = ["ffmpeg", "gstreamer"]
 QUICK = FeedTiming(first_wait_s=0.1, longest_wait_s=0.4, stall_s=10.0)
 
@@ -50,7 +49,7 @@ class Server:
     """One run of `rtsp_server.py` that serves a clip as /camera."""
 
     def __init__(self, clip: Path, port: int = 0, login: bool = False) -> None:
-        command = [sys.executable, str(SERVER), "--port", str(port), "--mount", f"/camera={clip}"]
+        command = [sys.executable, SERVER, "--port", str(port), "--mount", f"/camera={clip}"]
         command += ["--user", "viewer", "--password", PASSWORD] if login else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         found = re.match(r"ready rtsp://127\.0\.0\.1:(\d+)/", self._process.stdout.readline())

@@ -182,9 +182,14 @@ class TestKills:
         for _ in range(KILLS):
             self.kill_after_a_commit(site, chance)
             site.check_whole()
+            stored = site.query(
+                "SELECT last_frame <= frames_committed FROM tracklets JOIN sources s ON s.id = source_id"
+            )
+            assert set(stored) == {(1,)}
             known = self.numbers(site)
             assert numbers <= known
             numbers = known
+        (next(site.data_dir.glob("crops/*/*")) / "7_7.part").write_bytes(b"as of a run that was killed while it wrote")
         assert site.run() == 0
         assert numbers <= self.numbers(site)
         assert site.frames_committed() == dict.fromkeys(WALKS, FRAMES)

@@ -14,16 +14,17 @@ RED, GREEN, BLUE = np.eye(3, 8, dtype=np.float32)  # looks of three people
 
 @dataclass(frozen=True)
 class Person:
-    """A person 40 x 100 pixels large whose left upper corner is at (x, y)."""
+    """A person 40 pixels wide whose left upper corner is at (x, y)."""
 
     x: float
     look: np.ndarray
     y: float = 100
     score: float = 0.9
+    height: float = 100
 
     @property
     def box(self):
-        return np.array([self.x, self.y, self.x + 40, self.y + 100], np.float32)
+        return np.array([self.x, self.y, self.x + 40, self.y + self.height], np.float32)
 
 
 @pytest.fixture(params=[PersonTracker])
@@ -79,16 +80,24 @@ def test_people_who_walk_past_each_other_keep_their_numbers(make_tracker, with_l
     assert last_numbers(shown) == shown[10][0]
 
 
-def test_people_who_meet_and_turn_round_are_told_apart_by_looks(make_tracker):
-    away = [abs(150 - 10 * frame) for frame in range(31)]
-    frames = [[Person(300 - x / 2, RED), Person(310 + x / 2, GREEN, y=104)] for x in away]
+@pytest.mark.parametrize("speed", [3, 4, 6, 8])
+def test_people_who_meet_and_turn_round_are_told_apart_by_looks(make_tracker, speed):
+    away = [abs(step * speed) for step in range(-200 // speed, 200 // speed)]
+    frames = [[Person(300 - x, RED), Person(304 + x, GREEN, y=104)] for x in away]
     shown = play(make_tracker(), frames)
     assert last_numbers(shown) == shown[5][0]
+    shown = play(make_tracker(), frames, with_looks=False)
+    assert last_numbers(shown) == shown[5][0][::-1]  # motion alone would rather let them pass
 
 
 def test_weak_detections_never_start_a_tracklet(make_tracker):
     shown = play(make_tracker(), standing(20, Person(0, RED, score=0.3)))
     assert all(numbers == [None] for numbers, _ in shown)
+
+
+def test_a_weak_detection_is_no_first_sighting(make_tracker):
+    frames = [*standing(1, Person(0, RED, score=0.3)), *standing(CONFIRM, Person(0, RED))]
+    assert [numbers for numbers, _ in play(make_tracker(), frames)] == [[None]] * CONFIRM + [[1]]
 
 
 def test_weak_detections_continue_a_tracklet(make_tracker):
@@ -104,6 +113,43 @@ def test_a_hidden_person_comes_back_by_look(make_tracker, hidden):
     play(tracker, standing(20, Person(0, RED), Person(400, GREEN)))
     play(tracker, standing(hidden, Person(400, GREEN)))
     assert last_numbers(play(tracker, standing(CONFIRM, Person(50, RED), Person(400, GREEN)))) == [1, 2]
+
+
+@pytest.mark.parametrize("elsewhere", [Person(600, RED), Person(60, RED, y=50, height=200)])
+def test_nobody_jumps_or_doubles_the_size(make_tracker, elsewhere):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED)))
+    play(tracker, standing(5))
+    assert last_numbers(play(tracker, standing(CONFIRM, elsewhere))) == [2]
+
+
+def test_whoever_came_back_is_followed_from_there(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(20, Person(0, RED)))
+    play(tracker, standing(MEMORY - 5))
+    play(tracker, standing(1, Person(120, RED)))
+    assert last_numbers(play(tracker, standing(5, Person(120, RED)), with_looks=False)) == [1]
+
+
+def test_a_look_is_not_taken_from_behind_somebody(make_tracker):
+    tracker = make_tracker()
+    play(tracker, standing(5, Person(0, BLUE), Person(20, BLUE)))  # the one in front is what both boxes show
+    play(tracker, [[Person(0, RED), Person(20 + 8 * step, BLUE)] for step in range(3, 12)])
+    play(tracker, standing(10, Person(108, BLUE)))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(-50, RED), Person(108, BLUE)))) == [1, 2]
+
+
+def test_learns_what_different_is_from_people_side_by_side(make_tracker):
+    red, green, blue, other = (
+        look / np.linalg.norm(look) for look in 2 * np.ones(8, np.float32) / 8**0.5 + np.eye(8, dtype=np.float32)[:4]
+    )  # everybody looks much alike to this encoder
+    tracker = make_tracker()
+    stay = [Person(300, green), Person(500, blue)]
+    play(tracker, standing(1000, Person(0, red), *stay))
+    play(tracker, standing(10, *stay))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(50, red), *stay))) == [1, 2, 3]
+    play(tracker, standing(10, *stay))
+    assert last_numbers(play(tracker, standing(CONFIRM, Person(0, other), *stay))) == [4, 2, 3]
 
 
 def test_somebody_else_at_the_same_place_gets_a_new_number(make_tracker):

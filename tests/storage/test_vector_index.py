@@ -62,9 +62,10 @@ def test_filled_and_emptied_and_filled_again(index):
 
 def test_the_nearest_comes_first_and_equal_ones_by_key(index):
     axes = np.eye(DIM, dtype=np.float32)
-    for key, axis in [(9, 1), (4, 0), (7, 1)]:
-        index.put(key, axes[axis])
-    assert index.search(axes[1], 3) == [(7, 1.0), (9, 1.0), (4, 0.0)]
+    for key in (9, 3, 12, 7, 1, 8):
+        index.put(key, axes[1])
+    index.put(4, axes[0])
+    assert index.search(axes[1], 9) == [(1, 1.0), (3, 1.0), (7, 1.0), (8, 1.0), (9, 1.0), (12, 1.0), (4, 0.0)]
     assert index.search(axes[0], 1) == [(4, 1.0)]
 
 
