@@ -3,8 +3,8 @@
 First version. An identity is known by one prototype for each camera that has seen it: the quality-weighted mean of its
 views there. A tracklet takes an identity when nobody else would look that much alike by chance, and the more people are
 known, the more alike it must be; so there is no threshold on a cosine to set. What chance does is learnt without labels
-(`AppearanceScale`): people seen side by side in one camera are two, and of all people of another camera at most the
-nearest is the one in question. What cannot be decided yet waits; what stays unlike everybody becomes a new identity.
+(`AppearanceScale`): people seen side by side are two, and of all people that a camera has seen at most the nearest is
+the one in question. What cannot be decided yet waits; what stays unlike everybody becomes a new identity.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -24,10 +25,8 @@ from reid_pipeline.storage.vector_index import VectorIndex
 
 CANDIDATES: Final = 32  # nearest prototypes that are looked at
 PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views before it becomes somebody new
-MIN_PROBABILITY: Final = 0.97  # that a match is no chance likeness
-STRANGERS: Final = (
-    32  # people of each other camera, last seen, that a tracklet is compared with to learn what chance does
-)
+MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
+STRANGERS: Final = 32  # the newest people of each camera, from whom it is learnt what chance does
 
 
 @dataclass(slots=True)
@@ -38,6 +37,7 @@ class _Tracklet:
     look: Look | None = None  # quality-weighted sum of views
     views: int = 0
     identity: int | None = None
+    impatient: bool = False  # `PATIENCE_US` are over
 
     def direction(self) -> Look | None:
         if self.look is None:
@@ -77,7 +77,7 @@ class PrototypeAssociator:
         self._presences: dict[tuple[int, str], _Presence] = {}
         self._keys: dict[int, tuple[int, str]] = {}
         self._key_of: dict[tuple[int, str], int] = {}
-        self._side_by_side = AppearanceScale()  # two people in one camera
+        self._same_camera = AppearanceScale()  # two people in one camera
         self._across = AppearanceScale()  # two people in two cameras
         self._next_key = 1
         self._swept_us = 0
@@ -97,25 +97,34 @@ class PrototypeAssociator:
         for view in update.views:
             self._add_view((update.camera, view.number), view.embedding, view.quality, update.time_us)
         ended = {(update.camera, number) for number in update.ended}
-        decisions = self._decide(update.camera, update.time_us, ended)
+        decisions = self._decide(update, ended)
         for key in sorted(ended):
             self._end(key)
         return decisions
 
-    def _decide(self, camera: str, time_us: int, ended: set[TrackletKey]) -> list[Decision]:
+    def _decide(self, update: TrackletUpdate, ended: set[TrackletKey]) -> list[Decision]:
         waiting = [
             key
             for key, tracklet in self._tracklets.items()
-            if key[0] == camera and tracklet.identity is None and tracklet.look is not None
+            if key[0] == update.camera and tracklet.identity is None and tracklet.look is not None
         ]
-        if not waiting:
+        if not waiting or not self._is_news(update, waiting):
             return []
         scores = {key: self._score(key) for key in waiting}
-        decisions = list(self._match(waiting, scores, time_us))
+        decisions = list(self._match(waiting, scores, update.time_us))
         for key in waiting:
-            if self._tracklets[key].identity is None and self._gives_up(key, scores[key], time_us, ended):
-                decisions.append(self._open(key, time_us))
+            if self._tracklets[key].identity is None and self._gives_up(key, scores[key], ended):
+                decisions.append(self._open(key, update.time_us))
         return decisions
+
+    def _is_news(self, update: TrackletUpdate, waiting: list[TrackletKey]) -> bool:
+        """Whether anything has changed for those who wait; to compare them all in every frame would be for nothing."""
+        news = bool(update.views or update.ended)
+        for key in waiting:
+            tracklet = self._tracklets[key]
+            if not tracklet.impatient and update.time_us - tracklet.start_us >= PATIENCE_US:
+                tracklet.impatient = news = True
+        return news
 
     def _match(
         self, waiting: list[TrackletKey], scores: dict[TrackletKey, dict[int, float]], time_us: int
@@ -135,14 +144,14 @@ class PrototypeAssociator:
             key, score = waiting[row], float(table[row, column])
             yield self._settle(key, identities[column], EventType.ASSIGN, time_us, score)
 
-    def _gives_up(self, key: TrackletKey, scores: dict[int, float], time_us: int, ended: set[TrackletKey]) -> bool:
+    def _gives_up(self, key: TrackletKey, scores: dict[int, float], ended: set[TrackletKey]) -> bool:
         """Whether a tracklet that matches nobody should become somebody new now."""
         if key in ended:
             return True
         alike = [identity for identity, score in scores.items() if self._probability(score) >= MIN_PROBABILITY]
         if any(self._presences[identity, key[0]].open for identity in alike if (identity, key[0]) in self._presences):
             return False  # perhaps that one's tracklet was lost and is about to end
-        return time_us - self._tracklets[key].start_us >= PATIENCE_US
+        return self._tracklets[key].impatient
 
     def _score(self, key: TrackletKey) -> dict[int, float]:
         """How much alike the nearest identities are, in deviations above different people."""
@@ -151,7 +160,7 @@ class PrototypeAssociator:
         if direction is not None:
             for entry, similarity in self._index.search(direction, CANDIDATES):
                 identity, camera = self._keys[entry]
-                scale = self._side_by_side if camera == key[0] else self._across
+                scale = self._same_camera if camera == key[0] else self._across
                 best[identity] = max(best.get(identity, -math.inf), scale.score(similarity))
         return best
 
@@ -202,15 +211,16 @@ class PrototypeAssociator:
             certain = other[0] == key[0] and other != key and mine.overlaps(tracklet)  # a lost one may be this one
             look = tracklet.direction() if certain else None
             if look is not None:
-                self._side_by_side.learn(float(direction @ look))
-        elsewhere: dict[str, list[float]] = {}
-        for (_, camera), presence in reversed(self._presences.items()):
-            similarities = elsewhere.setdefault(camera, [])
-            if camera != key[0] and len(similarities) < STRANGERS:
+                self._same_camera.learn(float(direction @ look))
+        known: dict[str, list[float]] = {}
+        for (identity, camera), presence in islice(reversed(self._presences.items()), 8 * STRANGERS):
+            similarities = known.setdefault(camera, [])
+            if identity != mine.identity and len(similarities) < STRANGERS:
                 similarities.append(float(direction @ presence.direction))
-        for similarities in elsewhere.values():
-            for similarity in sorted(similarities)[:-1]:
-                self._across.learn(similarity)
+        for camera, similarities in known.items():
+            scale = self._same_camera if camera == key[0] else self._across
+            for similarity in sorted(similarities)[:-1]:  # the nearest may be the same person
+                scale.learn(similarity)
 
     def _remember(self, identity: int, camera: str, weighted: Look, time_us: int) -> None:
         place = (identity, camera)
