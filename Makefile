@@ -49,7 +49,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup .stamps/test .stamps/learning
+test: setup .stamps/learning .stamps/test
 	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 bench: setup
@@ -128,7 +128,8 @@ clean:
 	@mkdir -p .namespace
 	ln -sfn .. $@
 
-# TrackEval asks for opencv-python, which would overwrite the headless one; what it needs is there already.
+# TrackEval asks for opencv-python, which would overwrite the headless one; what it needs is there already. It comes last,
+# so that pip does not complain of it while it installs something else.
 .stamps/test: .stamps/setup-$(DEVICE)
 	@$(PIP) --no-deps "trackeval==1.3.0"
 	touch $@

@@ -284,12 +284,13 @@ def test_a_thread_that_dies_ends_the_run_and_what_came_before_is_stored(tmp_path
     monkeypatch.setattr(run_command, "build_source", build)
     site = RunSite(tmp_path, scene.settings)
     assert site.run() == 1
-    assert capfd.readouterr().err.splitlines()[-1] == "error: camera door: its thread ended by an error"
+    failure = "ZeroDivisionError: rtsp://***@10.0.0.5 has no rate"
+    assert capfd.readouterr().err.splitlines()[-1] == f"error: camera door failed: {failure}"
     assert site.query("SELECT status FROM runs") == [("failed",)]
     assert 0 < site.frames_committed()["door"] <= 30
     assert site.query("SELECT sum(finished), count(*) FROM sources") == [(0, 2)]
     (failed,) = (event for event in site.events() if event["state"] == "failed")
-    assert failed["detail"] == "ZeroDivisionError: rtsp://***@10.0.0.5 has no rate"
+    assert failed["detail"] == failure
     site.check_whole()
 
     monkeypatch.undo()
