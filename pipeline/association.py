@@ -35,15 +35,10 @@ class _Tracklet:
     last_frame: int
     start_us: int
     look: Look | None = None  # quality-weighted sum of views
+    direction: Look | None = None  # the same, of norm 1
     views: int = 0
     identity: int | None = None
     impatient: bool = False  # `PATIENCE_US` are over
-
-    def direction(self) -> Look | None:
-        if self.look is None:
-            return None
-        unit: Look = self.look / np.linalg.norm(self.look)
-        return unit
 
     def overlaps(self, other: _Tracklet) -> bool:
         return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
@@ -155,7 +150,7 @@ class PrototypeAssociator:
 
     def _score(self, key: TrackletKey) -> dict[int, float]:
         """How much alike the nearest identities are, in deviations above different people."""
-        direction = self._tracklets[key].direction()
+        direction = self._tracklets[key].direction
         best: dict[int, float] = {}
         if direction is not None:
             for entry, similarity in self._index.search(direction, CANDIDATES):
@@ -197,6 +192,7 @@ class PrototypeAssociator:
         tracklet = self._tracklets[key]
         weighted = embedding * np.float32(max(quality, 1e-3))
         tracklet.look = weighted if tracklet.look is None else tracklet.look + weighted
+        tracklet.direction = _unit(tracklet.look)
         tracklet.views += 1
         if tracklet.identity is not None:
             self._remember(tracklet.identity, key[0], weighted, time_us)
@@ -204,22 +200,23 @@ class PrototypeAssociator:
 
     def _learn_differences(self, key: TrackletKey) -> None:
         mine = self._tracklets[key]
-        direction = mine.direction()
+        direction = mine.direction
         if direction is None:
             return
         for other, tracklet in self._tracklets.items():
             certain = other[0] == key[0] and other != key and mine.overlaps(tracklet)  # a lost one may be this one
-            look = tracklet.direction() if certain else None
+            look = tracklet.direction if certain else None
             if look is not None:
                 self._same_camera.learn(float(direction @ look))
-        known: dict[str, list[float]] = {}
+        known: dict[str, list[Look]] = {}
         for (identity, camera), presence in islice(reversed(self._presences.items()), 8 * STRANGERS):
-            similarities = known.setdefault(camera, [])
-            if identity != mine.identity and len(similarities) < STRANGERS:
-                similarities.append(float(direction @ presence.direction))
-        for camera, similarities in known.items():
+            looks = known.setdefault(camera, [])
+            if identity != mine.identity and len(looks) < STRANGERS:
+                looks.append(presence.direction)
+        for camera, looks in known.items():
             scale = self._same_camera if camera == key[0] else self._across
-            for similarity in sorted(similarities)[:-1]:  # the nearest may be the same person
+            similarities = sorted((np.stack(looks) @ direction).tolist()) if looks else []
+            for similarity in similarities[:-1]:  # the nearest may be the same person
                 scale.learn(similarity)
 
     def _remember(self, identity: int, camera: str, weighted: Look, time_us: int) -> None:
@@ -233,7 +230,7 @@ class PrototypeAssociator:
         else:
             presence.look = presence.look + weighted
             presence.last_us = max(presence.last_us, time_us)
-        presence.direction = presence.look / np.linalg.norm(presence.look)
+        presence.direction = _unit(presence.look)
         self._index.put(self._key_of[place], presence.direction)
 
     def _end(self, key: TrackletKey) -> None:
@@ -253,3 +250,8 @@ class PrototypeAssociator:
                 entry = self._key_of.pop(place)
                 del self._keys[entry], self._presences[place]
                 self._index.remove(entry)
+
+
+def _unit(look: Look) -> Look:
+    unit: Look = look / np.linalg.norm(look)
+    return unit
