@@ -1,7 +1,10 @@
 import doctest
 import importlib
 import json
+import os
 import pkgutil
+import subprocess
+import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -102,3 +105,11 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     missing = [name for name in COMMANDS if f"reid-pipeline {name}" not in readme]
     assert not missing, f"README.md does not show {missing}"
+
+
+def test_openvino_does_not_phone_home(tmp_path: Path) -> None:
+    program = "import reid_pipeline.pipeline.runtime, sys; print(sys.modules['openvino_telemetry'])"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+    assert not (tmp_path / "intel").exists()  # where its client number would be kept
