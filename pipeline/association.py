@@ -26,6 +26,8 @@ from reid_pipeline.storage.vector_index import VectorIndex
 CANDIDATES: Final = 32  # nearest prototypes that are looked at
 PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views before it becomes somebody new
 MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
+MOST_PROTOTYPES: Final = 20_000  # some 120 MB; a comparison with all of them takes a few milliseconds
+SWEEP_EVERY_US: Final = 60_000_000
 STRANGERS: Final = 32  # the newest people of each camera, from whom it is learnt what chance does
 
 
@@ -76,6 +78,10 @@ class PrototypeAssociator:
         self._across = AppearanceScale()  # two people in two cameras
         self._next_key = 1
         self._swept_us = 0
+
+    def __len__(self) -> int:
+        """How many prototypes there are."""
+        return len(self._index)
 
     def restore(self, rows: Iterable[GalleryRow]) -> None:
         """Takes up the identities of earlier runs."""
@@ -216,8 +222,10 @@ class PrototypeAssociator:
         for camera, looks in known.items():
             scale = self._same_camera if camera == key[0] else self._across
             similarities = sorted((np.stack(looks) @ direction).tolist()) if looks else []
-            for similarity in similarities[:-1]:  # the nearest may be the same person
-                scale.learn(similarity)
+            if len(similarities) > 1:
+                similarities[-1] = similarities[-2]  # the nearest may be the same person; without it chance looks tame
+                for similarity in similarities:
+                    scale.learn(similarity)
 
     def _remember(self, identity: int, camera: str, weighted: Look, time_us: int) -> None:
         place = (identity, camera)
@@ -241,12 +249,15 @@ class PrototypeAssociator:
             presence.last_frame = max(presence.last_frame, tracklet.last_frame)
 
     def _sweep(self, time_us: int) -> None:
-        """Forgets prototypes older than the memory, now and then."""
-        if time_us - self._swept_us < min(self._memory_us, 60_000_000):
+        """Forgets prototypes older than the memory now and then, and the oldest ones where there are too many."""
+        surplus = len(self._presences) - MOST_PROTOTYPES
+        if surplus <= 0 and time_us - self._swept_us < min(self._memory_us, SWEEP_EVERY_US):
             return
         self._swept_us = time_us
-        for place, presence in list(self._presences.items()):
-            if not presence.open and time_us - presence.last_us > self._memory_us:
+        count = surplus + MOST_PROTOTYPES // 10 if surplus > 0 else 0  # some more, so as not to come back at once
+        idle = sorted((presence.last_us, place) for place, presence in self._presences.items() if not presence.open)
+        for rank, (last_us, place) in enumerate(idle):
+            if rank < count or time_us - last_us > self._memory_us:
                 entry = self._key_of.pop(place)
                 del self._keys[entry], self._presences[place]
                 self._index.remove(entry)

@@ -72,7 +72,7 @@ class RunProgress:
             self._live.update(_table(cameras, elapsed_s), refresh=True)
             return
         for entry in cameras:
-            logger.info("%s: %s", entry.camera, ", ".join(_cells(entry, elapsed_s)))
+            logger.info("%s: %s", entry.camera, ", ".join(filter(None, _cells(entry, elapsed_s))))
 
 
 def _table(cameras: Sequence[CameraProgress], elapsed_s: float) -> Table:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from reid_pipeline.pipeline import association
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.protocols import TrackletUpdate, TrackletView
 from reid_pipeline.storage.records import EventType, GalleryRow
@@ -141,6 +142,18 @@ def test_memory(make_site, hours, expected):
     later = 10 + int(hours * 3600)
     site.stay("lobby", range(later, later + 8), 1, ANNA)
     assert site.identities["lobby", 1] == expected
+
+
+def test_the_oldest_are_forgotten_where_there_are_too_many(make_site, monkeypatch):
+    monkeypatch.setattr(association, "MOST_PROTOTYPES", 20)
+    site = make_site()
+    for person in range(30):
+        site.stay("hall", range(20 * person + 1, 20 * person + 9), person + 1, person)
+    assert len(site.associator) <= 21
+    site.stay("lobby", range(700, 708), 1, 29)
+    site.stay("lobby", range(720, 728), 2, 0)
+    assert site.identities["lobby", 1] == site.identities["hall", 30]
+    assert site.kinds["lobby", 2] is EventType.OPEN
 
 
 def test_people_in_sight_are_not_forgotten(make_site):
