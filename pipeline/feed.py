@@ -61,6 +61,7 @@ class FeedSettings:
         sample_fps: Frames a second to keep, by capture time; None keeps all.
         pace: ``realtime`` gives the frames of a file when they would have come; ``max`` at once.
         max_frames: The feed ends after this many kept frames; None: no limit.
+        after_frame: Number of a live camera's last frame in an earlier run; its frames count on from there.
         timing: Reconnecting.
     """
 
@@ -70,6 +71,7 @@ class FeedSettings:
     sample_fps: float | None = None
     pace: Literal["max", "realtime"] = "max"
     max_frames: int | None = None
+    after_frame: int = 0
     timing: FeedTiming = field(default_factory=FeedTiming)
 
 
@@ -125,8 +127,8 @@ class CameraFeed:
         self._source_drops: dict[str, int] = {}  # of the current source, as of its last frame
         self._last_sign_s = 0.0  # when the camera last gave a frame, wanted or not, or was connected to
         # Only the feed's thread touches these.
-        self._index_base = 0
-        self._last_index = 0
+        self._index_base = settings.after_frame
+        self._last_index = settings.after_frame
         self._last_time_us: int | None = None
         self._pace_origin: tuple[float, int] | None = None
 

@@ -216,6 +216,7 @@ class _Site:
             wake=self._signals.wake.set,
             pace=self._options.pace,
             max_frames=self._options.max_frames,
+            after_frame=state.frames_committed,
         )
         feed = CameraFeed(
             name,
@@ -234,7 +235,7 @@ class _Site:
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
             video=self._open_video(entry, state, feed_settings.sample_fps),
-            last_frame=spec.skip_frames,
+            last_frame=state.frames_committed,
         )
 
     def _open_video(self, entry: _Input, state: SourceState, sample_fps: float | None) -> AnnotatedVideo | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,14 @@ from reid_pipeline.pipeline.runner import Camera
 from reid_pipeline.storage.records import Totals
 
 Summary = dict[str, Any]  # it is JSON
+
+_NO_FRAMES: Final[Summary] = {
+    "state": "finished before",
+    "frames_read": 0,
+    "frames_processed": 0,
+    "frames_dropped": {},
+    "detections": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +52,23 @@ def summarise(
     by_camera = {}
     for name in names:
         counts, camera = found.get(name), running.get(name)
-        processed = camera.monitor.frames_processed if camera else 0
+        frames = _count_frames(camera) if camera else {**_NO_FRAMES}
         by_camera[name] = {
-            "state": camera.feed.state if camera else "finished before",
-            "frames_read": camera.feed.frames_read if camera else 0,
-            "frames_processed": processed,
-            "frames_dropped": dict(camera.feed.dropped) if camera else {},
-            "detections": camera.monitor.detections if camera else 0,
+            **frames,
             "tracklets": counts.tracklets if counts else 0,
             "identities": counts.identities if counts else 0,
-            "fps": _rate(processed, times),
+            "fps": _rate(frames["frames_processed"], times),
             "latency_ms": percentiles(camera.monitor.latencies_ms if camera else []),
         }
     dropped: Counter[str] = Counter()
-    for camera in cameras:
-        dropped.update(camera.feed.dropped)
-    processed = sum(camera.monitor.frames_processed for camera in cameras)
+    for entry in by_camera.values():
+        dropped.update(entry["frames_dropped"])
+    processed = sum(entry["frames_processed"] for entry in by_camera.values())
     return {
-        "frames_read": sum(camera.feed.frames_read for camera in cameras),
+        "frames_read": sum(entry["frames_read"] for entry in by_camera.values()),
         "frames_processed": processed,
         "frames_dropped": dict(dropped),
-        "detections": sum(camera.monitor.detections for camera in cameras),
+        "detections": sum(entry["detections"] for entry in by_camera.values()),
         "tracklets": totals.tracklets,
         "identities": totals.identities,
         "fps": _rate(processed, times),
@@ -74,6 +78,22 @@ def summarise(
         "stages_s": clock.seconds(),
         "peak_rss_mb": peak_rss_mb(),
         "cameras": by_camera,
+    }
+
+
+def _count_frames(camera: Camera) -> Summary:
+    """State and counts of one camera; the frames read are those processed and those dropped."""
+    dropped = dict(camera.feed.dropped)
+    processed = camera.monitor.frames_processed
+    waiting = camera.feed.frames_read - processed - sum(dropped.values())
+    if camera.live and waiting:  # when the run was stopped; a file gives them again next time
+        dropped["stopped"] = waiting
+    return {
+        "state": camera.feed.state,
+        "frames_read": processed + sum(dropped.values()),
+        "frames_processed": processed,
+        "frames_dropped": dropped,
+        "detections": camera.monitor.detections,
     }
 
 

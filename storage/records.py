@@ -6,7 +6,7 @@ All times are integer microseconds since 1970 UTC (``*_us``). Frame numbers, tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -18,7 +18,6 @@ from reid_pipeline.storage.box_codec import BoxArrays
 
 Box: TypeAlias = tuple[float, float, float, float]
 JsonScalar: TypeAlias = str | int | float | bool | None
-JsonValue: TypeAlias = "JsonScalar | Sequence[JsonValue] | Mapping[str, JsonValue]"
 
 
 class RunStatus(StrEnum):

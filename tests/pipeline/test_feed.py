@@ -283,6 +283,16 @@ class TestLive:
         assert (frame.index, frame.time_us) == (3, 2_001)
         assert feed.frames_read == 3
 
+    def test_numbers_count_on_from_an_earlier_run(self, live_feed, observer):
+        camera = Camera()
+        feed = live_feed(camera, after_frame=40)
+        for connection, expected in enumerate((41, 42)):
+            observer.until(lambda: len(camera.connections) == connection + 1)  # noqa: B023  # called at once
+            camera.connections[connection].hand(1_000)
+            observer.until(lambda: feed.peek_time() is not None)
+            assert feed.take().frame.index == expected
+            camera.connections[connection].hand(SourceLost("gate: gone"))
+
     def test_it_tries_again_for_ever_and_says_so_once(self, live_feed, observer):
         camera = Camera()
         camera.refuse = SourceLost("gate: no answer")
