@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -55,7 +55,6 @@ class _Tracklet:
     time_us: int
     box: Boxes
     score: float
-    candidates: list[Candidate] = field(default_factory=list)
 
 
 class CameraAnalysis:
