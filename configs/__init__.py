@@ -2,8 +2,9 @@
 
 - `settings`: every setting of cameras.yaml as a checked, frozen model, with its unit, bounds and default.
 - `loading`: cameras.yaml to `settings`, every mistake as one line that names file, line, key and value.
+- `yaml_tree`: the file itself with line numbers, the environment filled in.
 - `schema`: the JSON Schema of cameras.yaml (``cameras.schema.json``) for editors.
 - `log`: logging to stderr, and `redact_url`, which hides the passwords of cameras.
-- `errors`: `ConfigError`.
+- `errors`: `UserError`, the base of all faults of the user in every package, and `ConfigError`.
 - ``template.yaml``: what `reid-pipeline init` writes.
 """

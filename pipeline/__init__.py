@@ -11,7 +11,9 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
     results out    journal, events, tracks, video, summary, monitor, progress
     scores         evaluate, mot_format, tracking_sequence, box_overlap, metrics_tracking, metrics_retrieval,
                    metrics_detection
-    commands       cli, cli_output, cli_run, cli_eval, cli_site, run_command, bench, bench_peers, doctor, doctor_probes
+    commands       cli, cli_output, cli_run, cli_eval, cli_site, run_command, doctor, doctor_probes
+    speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server
+    faults         errors
 """
 
 import sys

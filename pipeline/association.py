@@ -52,6 +52,7 @@ class _Presence:
 
     look: Look  # quality-weighted sum of views
     direction: Look  # the same, of norm 1
+    key: int  # in the index
     last_us: int
     last_frame: int = 0  # where it was seen last, by tracklets that ended in this run
     open: set[int] = field(default_factory=set)  # tracklets that have not ended
@@ -72,8 +73,7 @@ class PrototypeAssociator:
         self._memory_us = memory_us
         self._tracklets: dict[TrackletKey, _Tracklet] = {}
         self._presences: dict[tuple[int, str], _Presence] = {}
-        self._keys: dict[int, tuple[int, str]] = {}
-        self._key_of: dict[tuple[int, str], int] = {}
+        self._places: dict[int, tuple[int, str]] = {}  # of the presences, by their keys in the index
         self._same_camera = AppearanceScale()  # two people in one camera
         self._across = AppearanceScale()  # two people in two cameras
         self._next_key = 1
@@ -160,7 +160,7 @@ class PrototypeAssociator:
         best: dict[int, float] = {}
         if direction is not None:
             for entry, similarity in self._index.search(direction, CANDIDATES):
-                identity, camera = self._keys[entry]
+                identity, camera = self._places[entry]
                 scale = self._same_camera if camera == key[0] else self._across
                 best[identity] = max(best.get(identity, -math.inf), scale.score(similarity))
         return best
@@ -231,15 +231,14 @@ class PrototypeAssociator:
         place = (identity, camera)
         presence = self._presences.get(place)
         if presence is None:
-            presence = self._presences[place] = _Presence(weighted, weighted, time_us)
-            self._key_of[place] = self._next_key
-            self._keys[self._next_key] = place
+            presence = self._presences[place] = _Presence(weighted, weighted, self._next_key, time_us)
+            self._places[presence.key] = place
             self._next_key += 1
         else:
             presence.look = presence.look + weighted
             presence.last_us = max(presence.last_us, time_us)
         presence.direction = _unit(presence.look)
-        self._index.put(self._key_of[place], presence.direction)
+        self._index.put(presence.key, presence.direction)
 
     def _end(self, key: TrackletKey) -> None:
         tracklet = self._tracklets.pop(key, None)
@@ -258,9 +257,9 @@ class PrototypeAssociator:
         idle = sorted((presence.last_us, place) for place, presence in self._presences.items() if not presence.open)
         for rank, (last_us, place) in enumerate(idle):
             if rank < count or time_us - last_us > self._memory_us:
-                entry = self._key_of.pop(place)
-                del self._keys[entry], self._presences[place]
-                self._index.remove(entry)
+                key = self._presences.pop(place).key
+                del self._places[key]
+                self._index.remove(key)
 
 
 def _unit(look: Look) -> Look:

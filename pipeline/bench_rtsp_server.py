@@ -1,6 +1,8 @@
 """A real RTSP server that plays H.264 files as cameras: in real time, over and over, without encoding again.
 
-    python rtsp_server.py --port 0 --mount /lobby=lobby.mp4 --mount /hall=hall.mp4 [--user U --password P]
+    python -m reid_pipeline.pipeline.bench_rtsp_server --mount /lobby=lobby.mp4 --mount /hall=hall.mp4
+
+`--port`, `--user` and `--password` choose the port and make clients log in.
 
 Prints one line ``ready rtsp://127.0.0.1:PORT/`` and serves on the loopback interface until it is killed. All clients of
 a mount share one stream, as they do with a camera. Runs as a program of its own so that a test can kill it.

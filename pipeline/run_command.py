@@ -86,8 +86,7 @@ def run_command(settings_path: Path, options: RunOptions) -> int:
 
     Raises:
         ConfigError: The configuration is wrong.
-        InputError: A model or a source cannot be used; nothing was written.
-        SiteError: The data folder cannot be used.
+        UserError: A model, a source or the data folder cannot be used; nothing was written.
         WorkerDied: A thread ended by an error.
     """
     started_us = time.time_ns() // 1000

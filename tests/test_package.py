@@ -3,6 +3,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -113,3 +114,10 @@ def test_openvino_does_not_phone_home(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None"
     assert not (tmp_path / "intel").exists()  # where its client number would be kept
+
+
+@pytest.mark.parametrize("folder", ["configs", "storage", "pipeline"])
+def test_the_map_of_a_package_names_its_modules(folder: str) -> None:
+    modules = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+    words = set(re.findall(r"\w+", importlib.import_module(f"reid_pipeline.{folder}").__doc__ or ""))
+    assert modules <= words, f"{folder}/__init__.py does not name {sorted(modules - words)}"

@@ -110,3 +110,14 @@ def write_card(graph: Path, **changes: object) -> Path:
     }
     (graph.parent / "model.json").write_text(json.dumps(card | changes))
     return graph.parent
+
+
+class MeanColourEncoder:
+    """The smallest encoder: the mean colour of a crop."""
+
+    dim = 3
+    model_hash = "mean colour"
+
+    def encode(self, crops):
+        colours = np.array([crop.reshape(-1, 3).mean(axis=0) for crop in crops], np.float32)
+        return colours / np.linalg.norm(colours, axis=1, keepdims=True)

@@ -6,20 +6,10 @@ from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.datatypes import Detections, Frame
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.protocols import TrackedBoxes
+from tests.pipeline.builders import MeanColourEncoder
 
 STEP_US = 100_000
 PICTURE = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
-
-
-class MeanColourEncoder:
-    """The smallest encoder: the mean colour of a crop."""
-
-    dim = 3
-    model_hash = "mean colour"
-
-    def encode(self, crops):
-        colours = np.array([crop.reshape(-1, 3).mean(axis=0) for crop in crops], np.float32)
-        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
 
 
 class LaneTracker:

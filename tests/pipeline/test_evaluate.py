@@ -9,19 +9,9 @@ import pytest
 from reid_pipeline.pipeline.datatypes import Detections
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.evaluate import evaluate_detect, evaluate_mot, evaluate_mtmc, evaluate_reid
+from tests.pipeline.builders import MeanColourEncoder
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
-
-
-class MeanColourEncoder:
-    """The smallest encoder: the mean colour of a crop."""
-
-    dim = 3
-    model_hash = "mean colour"
-
-    def encode(self, crops):
-        colours = np.array([crop.reshape(-1, 3).mean(axis=0) for crop in crops], np.float32)
-        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
