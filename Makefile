@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup check test bench run clean require-config
+.PHONY: help demo setup check test bench run weights clean require-config require-recipe
 
 PYTHON ?=
 DEVICE ?= cpu
@@ -21,6 +21,8 @@ LEARNING ?= yes
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 CONFIG ?=
+RECIPE ?=
+DATA ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
@@ -34,12 +36,17 @@ GSTREAMER_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstrea
     gir1.2-gst-rtsp-server-1.0 libgirepository1.0-dev libcairo2-dev pkg-config gcc python3-dev
 
 help:
-	@echo "make setup                     install everything into .venv"
+	@echo "make demo                      a virtual site, rendered, run and scored; installs only what that needs"
+	echo "make setup                     install everything into .venv"
 	echo "make check                     formatting, lint, types, import direction"
 	echo "make test                      all tests; installs PyTorch too (LEARNING=no leaves it out)"
 	echo "make bench                     the speed of the pipeline on this machine"
 	echo "make run CONFIG=cameras.yaml   run a site"
+	echo "make weights RECIPE=bundled DATA=folder   train a bundled model anew from configs/recipes"
 	echo "make clean                     remove all that make made, .venv too"
+
+demo: .stamps/light-$(DEVICE)
+	@$(BIN)/reid-pipeline demo --out demo
 
 setup: .stamps/setup-$(DEVICE) .stamps/gstreamer .namespace/reid_pipeline
 
@@ -58,6 +65,12 @@ bench: setup
 run: require-config setup
 	@$(BIN)/reid-pipeline run "$(CONFIG)"
 
+weights: require-recipe setup .stamps/learning
+	@$(BIN)/reid-pipeline train "$(RECIPE)" --data "$(DATA)" --out "weights/$(RECIPE)"
+
+require-recipe:
+	@if [ -z "$(RECIPE)" ] || [ -z "$(DATA)" ]; then echo "weights: expected make weights RECIPE=bundled DATA=folder" >&2; exit 2; fi
+
 require-config:
 	@if [ -z "$(CONFIG)" ]; then echo "run: expected make run CONFIG=cameras.yaml" >&2; exit 2; fi
 
@@ -65,34 +78,37 @@ clean:
 	rm -rf .venv .stamps .namespace build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# System packages, where this user may install them. Python is needed, GStreamer is not.
-.stamps/system: Makefile
-	@mkdir -p .stamps
-	missing() { for name; do dpkg-query -W -f='$${db:Status-Abbrev}' "$$name" 2>/dev/null | grep -q '^ii' || echo "$$name"; done; }
+# System packages, where this user may install them: $(call install_packages,names). It says so where it cannot, and
+# leaves $@ unmade, so that the next call looks again.
+define install_packages
+	mkdir -p .stamps
+	needed="$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' "$$name" 2>/dev/null | grep -q '^ii' || echo "$$name"; done)"
+	needed="$$(echo $$needed)"
 	if ! command -v apt-get >/dev/null; then
-	    echo "setup: no apt-get here; for GStreamer install the counterparts of: $(GSTREAMER_PACKAGES)"
-	    touch $@; exit 0
-	fi
-	if [ "$$(id -u)" = 0 ]; then root=""; elif sudo -n true 2>/dev/null; then root="sudo -n"; else root="no"; fi
-	updated=no
-	done=yes
-	for wanted in "$(PYTHON_PACKAGES)" "$(GSTREAMER_PACKAGES)"; do
-	    needed="$$(missing $$wanted)"
-	    if [ -z "$$needed" ]; then continue; fi
-	    needed="$$(echo $$needed)"
+	    echo "setup: no apt-get here; install the counterparts of: $(1)"
+	elif [ -n "$$needed" ]; then
+	    if [ "$$(id -u)" = 0 ]; then root=""; elif sudo -n true 2>/dev/null; then root="sudo -n"; else root="no"; fi
 	    if [ "$$root" = no ]; then
 	        echo "setup: may not install system packages; the rest goes on. Ask for: apt-get install $$needed"
-	        done=no
-	        continue
+	        exit 0
 	    fi
 	    echo "setup: apt-get install $$needed"
-	    if [ $$updated = no ]; then $$root apt-get update -qq || true; updated=yes; fi
-	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$needed >/dev/null \
-	        || echo "setup: apt-get failed, see above; the rest goes on without $$needed"
-	done
-	if [ $$done = yes ]; then touch $@; fi
+	    $$root apt-get update -qq || true
+	    if ! $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$needed >/dev/null; then
+	        echo "setup: apt-get failed, see above; the rest goes on without $$needed"
+	        exit 0
+	    fi
+	fi
+	touch $@
+endef
 
-.venv/pyvenv.cfg: | .stamps/system
+.stamps/python: Makefile
+	@$(call install_packages,$(PYTHON_PACKAGES))
+
+.stamps/gstreamer-system: Makefile
+	@$(call install_packages,$(GSTREAMER_PACKAGES))
+
+.venv/pyvenv.cfg: | .stamps/python
 	@found=""
 	for name in $(if $(PYTHON),$(PYTHON),$(PYTHON_NAMES)); do
 	    if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$name"; break; fi
@@ -108,9 +124,15 @@ clean:
 	    exit 1
 	fi
 
-.stamps/setup-$(DEVICE): pyproject.toml Makefile .venv/pyvenv.cfg | .stamps/system
+.stamps/setup-$(DEVICE): pyproject.toml Makefile .venv/pyvenv.cfg | .stamps/gstreamer-system
 	@echo "setup: installing into .venv, some minutes the first time"
 	$(PIP) -e ".[$(DEVICE),dev]"
+	touch $@
+
+# What a user needs and no more.
+.stamps/light-$(DEVICE): pyproject.toml Makefile .venv/pyvenv.cfg
+	@echo "setup: installing into .venv, a minute or two the first time"
+	$(PIP) -e ".[$(DEVICE)]"
 	touch $@
 
 # Without the stamp the next call looks again.

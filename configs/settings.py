@@ -141,6 +141,10 @@ CameraName = Annotated[
     str, AfterValidator(_check_camera_name), WithJsonSchema({"type": "string", "pattern": _CAMERA_NAME})
 ]
 Text = Annotated[str, Field(min_length=1)]
+RuntimeSetting = Annotated[
+    Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"],
+    Field(description="What computes it. auto: the fastest that agrees with the reference, measured once."),
+]
 
 
 class _Model(BaseModel):
@@ -250,8 +254,9 @@ class DetectorSettings(_Model):
     )
     trust: Flag = Field(
         default=False,
-        description="true: load a pickle (.pt). It can run any code, so only for files of known origin.",
+        description="true: load a pickle (.pt, .pt2). It can run any code, so only for files of known origin.",
     )
+    runtime: RuntimeSetting = "auto"
 
 
 class EncoderSettings(_Model):
@@ -262,6 +267,15 @@ class EncoderSettings(_Model):
         description="bundled, the name of a model, or a path to a model.",
         examples=["bundled", "models/encoder.xml"],
     )
+    pinned: Flag = Field(
+        default=False,
+        description="true: this very model. false: what was last promoted of those adapted from it, if any.",
+    )
+    trust: Flag = Field(
+        default=False,
+        description="true: load a torch program (.pt2). It can run any code, so only for files of known origin.",
+    )
+    runtime: RuntimeSetting = "auto"
 
 
 class AssociationSettings(_Model):

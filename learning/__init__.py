@@ -1,5 +1,13 @@
-"""Training: will hold self-supervised pre-training, the nightly adaptation to a site, and its promotion gate.
+"""Training: networks learnt from stronger ones, written as models that the pipeline runs.
 
-Not built yet: this folder holds nothing but this page. It will only train and export encoders; what runs them is in
-`reid_pipeline.pipeline`.
+It only trains, imports and exports; what runs the models is in `reid_pipeline.pipeline`. Read in this order: `recipe`
+(what a model is made from), `train_recipe` (from a recipe to a model), `trainer` (the loop that all trainings share).
+
+    what is learnt from    pictures, crop_pool, virtual_views
+    networks               detector_network, encoder_network, osnet, backbones
+    how it is learnt       trainer, distil_detector, distil_encoder
+    models out and in      export, graph_weights, checkpoint_import, checkpoint_file
+    recipes                recipe, train_recipe, calibration
+    commands               cli_train
+    faults                 errors
 """

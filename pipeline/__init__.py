@@ -5,13 +5,20 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
 
     frames in      sources, source_ffmpeg, source_gstreamer, source_images, feed, sampling, capture_time, truncation,
                    privacy
-    detection      models, runtime, detector, detector_heads, rectangular, ultralytics_export
+    models         model_names, models, serving, model_check, model_import, model_export
+    detection      detector, detector_heads, rectangular, ultralytics_export
+    runtimes       runtime, runtime_openvino, runtime_onnx, runtime_torch, runtime_tensorrt, runtime_requests,
+                   runtime_engines, runtime_choice, runtime_serving, parity, parity_pictures, onnx_half, int8
     tracking       tracker, motion, matching, appearance
     identity       views, encoder, camera_analysis, association
     results out    journal, events, tracks, video, summary, monitor, progress
     scores         evaluate, mot_format, tracking_sequence, box_overlap, metrics_tracking, metrics_retrieval,
                    metrics_detection
-    commands       cli, cli_output, cli_run, cli_eval, cli_site, run_command, doctor, doctor_probes
+    virtual site   virtual_site, virtual_scene, virtual_area, virtual_furniture, virtual_floorplan, virtual_paths,
+                   virtual_look, virtual_clothes, virtual_pose, virtual_body, virtual_head, virtual_mesh,
+                   virtual_surfaces, virtual_background, virtual_camera, virtual_composition, virtual_files, demo
+    commands       cli, cli_output, cli_extras, cli_run, cli_eval, cli_site, cli_model, cli_simulate, cli_demo,
+                   run_command, doctor, doctor_probes
     speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server
     faults         errors
 """

@@ -19,13 +19,18 @@ class AppearanceScale:
 
     Every encoder has its own range of inner products, and every camera its own light. The similarities of people who
     are certainly different, as those in one frame are, show where "different" lies; no threshold on a cosine is needed.
+
+    Args:
+        prior: Mean and standard deviation to begin with, from the encoder's card; None where it tells none.
     """
 
-    # Where the encoders that were tried start; worth as much as so many observed pairs.
-    _PRIOR_MEAN, _PRIOR_DEVIATION, _PRIOR_PAIRS = 0.5, 0.12, 10.0
+    # Where the encoders that were tried start. A prior is worth as much as so many observed pairs.
+    _USUAL, _USUAL_PAIRS, _PRIOR_PAIRS = (0.5, 0.12), 10.0, 40.0
     _MEMORY = 2000.0  # pairs; older ones fade, so that the scale follows the light of the day
 
-    def __init__(self) -> None:
+    def __init__(self, prior: tuple[float, float] | None = None) -> None:
+        self._prior_mean, self._prior_deviation = prior or self._USUAL
+        self._prior_pairs = self._USUAL_PAIRS if prior is None else self._PRIOR_PAIRS
         self._pairs = 0.0
         self._mean = 0.0
         self._variance = 0.0
@@ -41,9 +46,9 @@ class AppearanceScale:
         """Deviations above the mean of different people: 0 is usual for two people, 2 is rare."""
         # Mean and variance are mixed with the prior each on its own: an encoder whose mean lies elsewhere is not
         # thereby one that spreads wide.
-        trust = self._pairs / (self._pairs + self._PRIOR_PAIRS)
-        mean = self._PRIOR_MEAN + trust * (self._mean - self._PRIOR_MEAN)
-        variance = self._PRIOR_DEVIATION**2 + trust * (self._variance - self._PRIOR_DEVIATION**2)
+        trust = self._pairs / (self._pairs + self._prior_pairs)
+        mean = self._prior_mean + trust * (self._mean - self._prior_mean)
+        variance = self._prior_deviation**2 + trust * (self._variance - self._prior_deviation**2)
         return (similarity - mean) / math.sqrt(variance)
 
 

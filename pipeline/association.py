@@ -65,17 +65,21 @@ class PrototypeAssociator:
         index: Empty index for prototypes.
         next_identity: First number that is free.
         memory_us: Prototypes not seen for longer are forgotten, microseconds.
+        different: Mean and standard deviation of the similarity of two different people to this encoder, as its card
+            says; None where it does not.
     """
 
-    def __init__(self, index: VectorIndex, next_identity: int, memory_us: int) -> None:
+    def __init__(
+        self, index: VectorIndex, next_identity: int, memory_us: int, different: tuple[float, float] | None = None
+    ) -> None:
         self._index = index
         self._next_identity = next_identity
         self._memory_us = memory_us
         self._tracklets: dict[TrackletKey, _Tracklet] = {}
         self._presences: dict[tuple[int, str], _Presence] = {}
         self._places: dict[int, tuple[int, str]] = {}  # of the presences, by their keys in the index
-        self._same_camera = AppearanceScale()  # two people in one camera
-        self._across = AppearanceScale()  # two people in two cameras
+        self._same_camera = AppearanceScale(different)  # two people in one camera
+        self._across = AppearanceScale(different)  # two people in two cameras
         self._next_key = 1
         self._swept_us = 0
 

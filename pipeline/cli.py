@@ -12,7 +12,7 @@ import importlib
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NamedTuple
 
 import typer
@@ -28,11 +28,22 @@ USER_FAULT: Final = 2
 
 
 class LazyCommand(NamedTuple):
-    """Where a command stands: a function, or a `typer.Typer` that is a group of commands."""
+    """Where a command stands: a function, or a `typer.Typer` that is a group of commands.
+
+    A command of a higher folder is reached by its name alone: nothing here imports it before it is asked for.
+    """
 
     module: str
     attribute: str
     help: str
+    folder: str = "pipeline"
+
+    def load(self) -> Callable[..., object]:
+        """Imports it."""
+        target: Callable[..., object] = getattr(
+            importlib.import_module(f"reid_pipeline.{self.folder}.{self.module}"), self.attribute
+        )
+        return target
 
 
 COMMANDS: Final[dict[str, LazyCommand]] = {
@@ -40,7 +51,11 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "validate": LazyCommand("cli_site", "validate", "Check a cameras.yaml and print what it would run."),
     "doctor": LazyCommand("cli_site", "doctor", "Check what works on this machine and how to get the rest."),
     "run": LazyCommand("cli_run", "run", "Follow the people in the cameras of a site."),
+    "demo": LazyCommand("cli_demo", "demo", "Render a virtual site, run on it and score that."),
+    "simulate": LazyCommand("cli_simulate", "simulate", "Render a virtual site whose truth is known."),
     "eval": LazyCommand("cli_eval", "app", "Score detections, embeddings, tracks or identities."),
+    "model": LazyCommand("cli_model", "app", "List, fetch, import, export and promote models."),
+    "train": LazyCommand("cli_train", "train", "Make a bundled model from its recipe.", folder="learning"),
     "bench": LazyCommand("cli_run", "bench", "Measure the speed of this machine."),
 }
 
@@ -89,7 +104,7 @@ def build_app(wanted: str | None) -> typer.Typer:
         if name != wanted:
             app.command(name, help=command.help)(_not_imported)
             continue
-        target = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
+        target = command.load()
         if isinstance(target, typer.Typer):
             app.add_typer(target, name=name, help=command.help)
         else:

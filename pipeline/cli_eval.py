@@ -17,6 +17,8 @@ from reid_pipeline.pipeline.cli_output import (
     start_output,
 )
 
+SiteModels = Annotated[Path | None, typer.Option("--data", help="Search the models of this site too.", metavar="DIR")]
+
 MIN_CONFIDENCE = 0.001  # average precision needs the weak detections too
 
 GroundTruth = Annotated[Path, typer.Option("--gt", help="The ground truth.", metavar="FILE")]
@@ -34,6 +36,7 @@ def detect(
     images: Annotated[Path, typer.Option(help="Folder of .jpg or .png.", metavar="DIR")],
     labels: Annotated[Path, typer.Option(help="Folder of YOLO text labels.", metavar="DIR")],
     model: Annotated[str, typer.Option(help="The detector: a path or a name.", metavar="NAME")],
+    data: SiteModels = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -42,7 +45,7 @@ def detect(
     from reid_pipeline.pipeline.evaluate import evaluate_detect
     from reid_pipeline.pipeline.models import build_detector
 
-    detector = build_detector(model, MIN_CONFIDENCE)
+    detector = build_detector(model, MIN_CONFIDENCE, data_dir=data)
     with show_progress("images") as progress:
         scores = evaluate_detect(images, labels, detector, progress=progress)
     _print_scores(scores.as_dict(), json_output)
@@ -53,6 +56,7 @@ def reid(
     query: Annotated[Path, typer.Option(help="Folder of crops, named as in Market-1501.", metavar="DIR")],
     gallery: Annotated[Path, typer.Option(help="Folder of crops to find them in.", metavar="DIR")],
     encoder: Annotated[str, typer.Option(help="The encoder: a path or a name.", metavar="NAME")],
+    data: SiteModels = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -61,7 +65,7 @@ def reid(
     from reid_pipeline.pipeline.evaluate import evaluate_reid
     from reid_pipeline.pipeline.models import build_encoder
 
-    built = build_encoder(encoder)
+    built = build_encoder(encoder, data)
     with show_progress("crops") as progress:
         scores = evaluate_reid(query, gallery, built, progress)
     _print_scores(scores.as_dict(), json_output)

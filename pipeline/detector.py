@@ -13,16 +13,20 @@ import openvino as ov
 
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Image, Scores
 from reid_pipeline.pipeline.detector_heads import SUPPRESSED, Candidates, Head, Raw, read_head, recognise_head
+from reid_pipeline.pipeline.parity import DetectorTrial, shipped_frames
 from reid_pipeline.pipeline.protocols import Pending
 from reid_pipeline.pipeline.rectangular import fit_input, reshape_yolo
-from reid_pipeline.pipeline.runtime import OnnxRuntime, OpenVinoRuntime, PendingOutput, Runtime, read_graph
+from reid_pipeline.pipeline.runtime import Engine, PendingOutput, Runtime, Size
+from reid_pipeline.pipeline.runtime_choice import AUTO, RuntimeOptions, choose_runtime
+from reid_pipeline.pipeline.runtime_engines import Graph
+from reid_pipeline.pipeline.runtime_openvino import read_graph
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import InputCard, Model, OutputCard
 
 SUPPRESSION_IOU: Final = 0.7  # boxes that overlap more are one person; the value of Ultralytics' predict
 PADDING_GREY: Final = 114  # what the training pictures of YOLO were padded with
-
-Size = tuple[int, int]  # height, width in pixels
+_TRIAL_SCORE: Final = 0.05  # of the boxes that the gate compares; weaker ones are noise in every precision
+_TRIAL_CANDIDATES: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,18 @@ class GraphDetector:
     Args:
         model: The model; without a card its head and the usual input of that head are read from the graph.
         min_score: Weaker candidates (0-1) are not reported.
+        options: How it is computed.
 
     Raises:
         ModelError: The graph cannot be read, or its output is that of no known head.
     """
 
-    def __init__(self, model: Model, min_score: float) -> None:
+    def __init__(self, model: Model, min_score: float, options: RuntimeOptions = AUTO) -> None:
         self.model = model
         self._min_score = min_score
-        self._input, self._output = describe_detector(model)
+        self._options = options
+        self._network = read_graph(model.graph)
+        self._input, self._output = _describe(model, self._network)
         self._graphs: dict[Size, _Compiled] = {}
         self._lock = Lock()  # cameras of a new shape may come at the same time
         self.model_hash = model.hash(self._input, self._output)
@@ -90,6 +97,11 @@ class GraphDetector:
     def capacity(self) -> int:
         """See `protocols.Detector`."""
         return max((graph.runtime.capacity for graph in self._graphs.values()), default=1)
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """What computes the graphs that are compiled so far; they may change while a faster engine is built."""
+        return tuple(dict.fromkeys(graph.runtime.engine for graph in self._graphs.values()))
 
     def compile_for(self, size: Size) -> None:
         """Makes the graph for frames of ``size`` ready, so that no frame has to wait for it."""
@@ -115,21 +127,33 @@ class GraphDetector:
             return self._graphs[wanted]
 
     def _compile(self, wanted: Size) -> _Compiled:
-        head: Head = self._output.head  # type: ignore[assignment]  # describe_detector refuses embeddings
-        graph = read_graph(self.model.graph)
-        size = (self._input.height, self._input.width)
-        runtime: Runtime
-        if graph is None:
-            runtime = OnnxRuntime(self.model.graph, self._input)
-        else:
-            if _resize(graph, head, wanted):
-                size = wanted
-            else:
-                graph = ov.Core().read_model(self.model.graph)
-                graph.reshape([1, 3, *size])
-            runtime = OpenVinoRuntime(graph, self._input)
+        head: Head = self._output.head  # type: ignore[assignment]  # _describe refuses embeddings
+        size, network = self._resize(head, wanted)
+        read = None if network is None else network.clone
+        graph = Graph(self.model, self.model_hash, self._input, size, read, self._options.trust)
+        runtime = choose_runtime(graph, lambda: self._trial(head, size), self._options.runtime)
         reader = read_head(head, size, self._output.person_class, self._min_score)
         return _Compiled(size, runtime, reader, head in SUPPRESSED)
+
+    def _resize(self, head: Head, wanted: Size) -> tuple[Size, ov.Model | None]:
+        """The graph at the wanted size where that is possible, else at its own."""
+        own = (self._input.height, self._input.width)
+        if self._network is None:
+            return own, None
+        network = self._network.clone()
+        # Only OpenVINO's graphs can be rewritten; the others read the file.
+        as_it_is = self._options.runtime not in {"auto", "openvino"} and not network.inputs[0].partial_shape.is_dynamic
+        if not as_it_is and _resize(network, head, wanted):
+            return wanted, network
+        network = self._network.clone()
+        network.reshape([1, 3, *own])
+        return own, network
+
+    def _trial(self, head: Head, size: Size) -> DetectorTrial:
+        pictures = self._options.pictures or shipped_frames()
+        inputs = tuple(fill_input(picture, size, self._input.resize)[None] for picture in pictures)
+        reader = read_head(head, size, self._output.person_class, _TRIAL_SCORE)
+        return DetectorTrial(inputs, lambda raw: _surest(*reader(raw), suppressed=head in SUPPRESSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +199,14 @@ class _PendingDetections:
         return Detections(np.ascontiguousarray(boxes[order]), np.ascontiguousarray(scores[order]))
 
 
+def _surest(boxes: Boxes, scores: Scores, *, suppressed: bool) -> Candidates:
+    """The candidates with an area, best first, of those that overlap the best one."""
+    visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, scores = boxes[visible], scores[visible]
+    order = np.argsort(-scores, kind="stable")[:_TRIAL_CANDIDATES]
+    return (boxes[order], scores[order]) if suppressed else suppress(boxes[order], scores[order])
+
+
 def suppress(boxes: Boxes, scores: Scores) -> Candidates:
     """Greedy non-maximum suppression: of boxes that overlap by more than `SUPPRESSION_IOU` the surest stays."""
     if len(boxes) < 2:
@@ -190,16 +222,19 @@ def describe_detector(model: Model) -> tuple[InputCard, OutputCard]:
     Raises:
         ModelError: No known head gives such an output, or the card says otherwise than the graph.
     """
+    return _describe(model, read_graph(model.graph))
+
+
+def _describe(model: Model, graph: ov.Model | None) -> tuple[InputCard, OutputCard]:
     card = model.card
     if card is not None and card.task != "detect":
         raise ModelError(f"{model.graph}: the card says task {card.task!r}: expected a detector")
-    graph = read_graph(model.graph)
     if graph is None:
         if card is None:
             raise ModelError(f"{model.graph}: OpenVINO cannot read it: a card (model.json) must say what it is")
         return card.input, card.output
     size = _input_size(model, graph)
-    shape = tuple(None if side.is_dynamic else int(side.get_length()) for side in graph.outputs[0].partial_shape)
+    shape = _output_shape(model, graph, size)
     head = recognise_head(shape, size)
     if head is None or (card is not None and card.output.head != head):
         expected = f"the card says {card.output.head}" if card else "expected ultralytics, yolox or ssd"
@@ -208,6 +243,17 @@ def describe_detector(model: Model) -> tuple[InputCard, OutputCard]:
         return _usual_input(head, size), OutputCard(head=head)
     _check_person_class(model, card.output, shape)
     return card.input, card.output
+
+
+def _output_shape(model: Model, graph: ov.Model, size: Size) -> tuple[int | None, ...]:
+    """The output's shape for one input of ``size``; None for sides that still differ from picture to picture."""
+    if graph.inputs[0].partial_shape.is_dynamic:
+        graph = graph.clone()
+        try:
+            graph.reshape([1, 3, *size])
+        except RuntimeError as error:
+            raise ModelError(f"{model.graph}: does not take inputs (1, 3, {size[0]}, {size[1]})") from error
+    return tuple(None if side.is_dynamic else int(side.get_length()) for side in graph.outputs[0].partial_shape)
 
 
 def _check_person_class(model: Model, output: OutputCard, shape: tuple[int | None, ...]) -> None:

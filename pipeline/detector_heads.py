@@ -32,10 +32,10 @@ def recognise_head(shape: tuple[int | None, ...], size: tuple[int, int]) -> Head
     match shape:
         case (_, 1, _, 7):
             return "ssd"
-        case (_, _, 6):
-            return "ultralytics_nms"
         case (_, int(rows), int(columns)) if rows == cell_count(size) and columns > 5:
             return "yolox"
+        case (_, _, 6):
+            return "ultralytics_nms"
         case (_, int(rows), columns) if rows > 4 and (columns is None or columns > rows):
             return "ultralytics"
         case _:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +15,10 @@ from typing import Final
 
 from reid_pipeline.configs.settings import Settings
 from reid_pipeline.pipeline.doctor_probes import ONNX_RUNTIME, OPENVINO, PROBES, PYAV, Finding
-from reid_pipeline.storage.model_card import models_folder
+from reid_pipeline.pipeline.model_names import Part, find_model, serving_encoder
+from reid_pipeline.pipeline.runtime_choice import remembered_choices
+from reid_pipeline.storage.errors import ModelError, PromotedModelMissing
+from reid_pipeline.storage.model_card import load_model
 
 __all__ = ["Finding", "can_run", "check_machine", "check_models"]
 
@@ -28,10 +32,11 @@ def check_machine() -> list[Finding]:
         probed = [finding for findings in pool.map(_probe, PROBES) for finding in findings]
     return [
         *probed,
-        _check_package("TensorRT", "tensorrt", "on a machine with an NVIDIA GPU: pip install 'reid-pipeline[gpu]'"),
         _check_package("PyTorch", "torch", "for training and .pt detectors: pip install 'reid-pipeline[learning]'"),
+        _check_package("NNCF", "nncf", "for INT8 models: pip install 'reid-pipeline[learning]'"),
         _check_nvidia(),
         _check_render_nodes(),
+        *_check_choices(),
     ]
 
 
@@ -42,11 +47,10 @@ def can_run(findings: Sequence[Finding]) -> bool:
 
 
 def check_models(settings: Settings) -> list[Finding]:
-    """Reads the licence and the training data of each model of a site from the card beside it."""
-    return [
-        _check_licence("detector", settings.detector.model),
-        _check_licence("encoder", settings.encoder.model),
-    ]
+    """Reads the licence and the training data of each model of a site from its card, and says which encoder serves."""
+    parts: tuple[tuple[Part, str], ...] = (("detector", settings.detector.model), ("encoder", settings.encoder.model))
+    findings = [_check_licence(part, model, settings.site.data_dir) for part, model in parts]
+    return [*findings, *_check_serving(settings)]
 
 
 def _probe(name: str) -> list[Finding]:
@@ -68,6 +72,15 @@ def _check_package(name: str, package: str, remedy: str) -> Finding:
         return Finding(name, True, version(package))
     except PackageNotFoundError:
         return Finding(name, False, "not installed", remedy)
+
+
+def _check_choices() -> list[Finding]:
+    """Which engine was chosen for each model that ran here, with what was tried beside it."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for choice in remembered_choices():
+        name = f"runtime of {choice.model} {choice.model_hash[:8]}"
+        found[name].append(f"{choice.size[0]}x{choice.size[1]} {choice}")
+    return [Finding(name, True, "; ".join(dict.fromkeys(texts))) for name, texts in found.items()]
 
 
 def _check_nvidia() -> Finding:
@@ -101,24 +114,30 @@ def _check_render_nodes() -> Finding:
     return Finding(name, True, ", ".join(str(node) for node in nodes))
 
 
-def _check_licence(part: str, model: str) -> Finding:
+def _check_licence(part: Part, model: str, data_dir: Path) -> Finding:
     name = f"{part} {Path(model).name}"
-    if not Path(model).exists() and (models_folder() / Path(model).name).is_dir():
-        model = str(models_folder() / Path(model).name)
-    if not Path(model).exists():
-        detail = "no card to read: " + ("no such file" if Path(model).is_absolute() else "not a path")
-        return Finding(
-            name, False, detail, f"set {part}.model to the path of a model whose model.json names its licence"
-        )
-    card_path = (Path(model) if Path(model).is_dir() else Path(model).parent) / "model.json"
+    remedy = f"set {part}.model to a model whose model.json names its licence: reid-pipeline model list"
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = load_model(find_model(model, part, data_dir))
+    except ModelError as error:
+        return Finding(name, False, " ".join(str(error).split()), remedy)
+    if found.card is None:
         return Finding(name, False, "licence unknown: no model.json beside it", "ask its source, and write model.json")
-    except (OSError, ValueError) as error:
-        return Finding(name, False, f"{card_path}: cannot be read, {' '.join(str(error).split())}", "repair model.json")
-    licence = card.get("licence") if isinstance(card, dict) else None
-    if not licence:
-        return Finding(name, False, f"{card_path} names no licence", "ask the model's source, and add `licence`")
-    trained_on = card.get("trained_on") or ["unknown"]
-    return Finding(name, True, f"licence {licence}; trained on {', '.join(str(each) for each in trained_on)}")
+    if found.licence == "unknown":
+        detail = f"{found.graph.parent / 'model.json'} names no licence"
+        return Finding(name, False, detail, "ask the model's source, and add `licence`")
+    trained_on = ", ".join(found.card.trained_on) or "unknown"
+    return Finding(name, True, f"licence {found.licence}; trained on {trained_on}")
+
+
+def _check_serving(settings: Settings) -> list[Finding]:
+    """Which encoder serves, where it is not the configured one."""
+    name = "encoder in service"
+    try:
+        serving = serving_encoder(settings)
+    except PromotedModelMissing as error:
+        return [Finding(name, False, str(error), f"reid-pipeline model rollback --data {settings.site.data_dir}")]
+    except ModelError:  # of the configured one, reported above
+        return []
+    detail = f"{serving.promoted}, promoted from {settings.encoder.model}"
+    return [Finding(name, True, detail)] if serving.promoted else []

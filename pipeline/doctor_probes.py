@@ -19,6 +19,7 @@ PYAV: Final = "PyAV (FFmpeg)"
 GSTREAMER: Final = "GStreamer"
 OPENVINO: Final = "OpenVINO"
 ONNX_RUNTIME: Final = "ONNX Runtime"
+TENSORRT: Final = "TensorRT"
 
 _GSTREAMER_REMEDY = (
     "apt-get install gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav "
@@ -122,6 +123,13 @@ def _check_onnx_runtime(onnxruntime: Any) -> list[Finding]:
     return [Finding(ONNX_RUNTIME, True, f"{onnxruntime.__version__}, providers {providers}")]
 
 
+def _check_tensorrt(tensorrt: Any) -> list[Finding]:
+    """What `runtime_tensorrt` needs: the library, the CUDA runtime's binding, and a GPU."""
+    error, count = importlib.import_module("cuda.bindings.runtime").cudaGetDeviceCount()
+    detail = f"{tensorrt.__version__}, {count or 'no'} GPU{'' if count == 1 else 's'} ({error.name})"
+    return [Finding(TENSORRT, bool(count), detail, "" if count else "needs an NVIDIA GPU and its driver")]
+
+
 def _processor_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
     """The processor's instruction sets as Linux names them; empty on other systems."""
     try:
@@ -136,6 +144,7 @@ PROBES: Final[dict[str, Probe]] = {
     GSTREAMER: Probe("gi", _check_gstreamer, _GSTREAMER_REMEDY),
     OPENVINO: Probe("openvino", _check_openvino, "pip install 'openvino>=2025.0'"),
     ONNX_RUNTIME: Probe("onnxruntime", _check_onnx_runtime, "pip install 'reid-pipeline[cpu]' or [gpu]"),
+    TENSORRT: Probe("tensorrt", _check_tensorrt, "on a machine with an NVIDIA GPU: pip install 'reid-pipeline[gpu]'"),
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from reid_pipeline.configs.loading import load_settings
-from reid_pipeline.configs.settings import CameraSettings, Settings, non_default
+from reid_pipeline.configs.settings import CameraSettings, DetectorSettings, EncoderSettings, Settings, non_default
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.detector import GraphDetector
@@ -29,10 +29,12 @@ from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.events import EventFile
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
 from reid_pipeline.pipeline.journal import Journal
+from reid_pipeline.pipeline.model_names import serving_encoder
 from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.progress import RunProgress
 from reid_pipeline.pipeline.runner import Camera, Run, Signals
+from reid_pipeline.pipeline.runtime_choice import RuntimeOptions
 from reid_pipeline.pipeline.sources import (
     SourceInfo,
     SourceKind,
@@ -81,6 +83,15 @@ class _Input:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What works in a run; `base` is the hash of the encoder that the configuration names."""
+
+    detector: GraphDetector
+    encoder: GraphEncoder
+    base: str | None
+
+
 def run_command(settings_path: Path, options: RunOptions) -> int:
     """Runs a site and returns the exit code of the contract.
 
@@ -92,17 +103,25 @@ def run_command(settings_path: Path, options: RunOptions) -> int:
     started_us = time.time_ns() // 1000
     started_s = time.monotonic()
     settings = load_settings(settings_path)
-    encoder = build_encoder(settings.encoder.model)
+    serving = serving_encoder(settings)
+    encoder = build_encoder(serving.path, options=_runtime_options(settings.encoder))
     detector = build_detector(
-        settings.detector.model, min(WEAK_SCORE, settings.detector.min_confidence), trust=settings.detector.trust
+        settings.detector.model,
+        min(WEAK_SCORE, settings.detector.min_confidence),
+        options=_runtime_options(settings.detector),
+        data_dir=settings.site.data_dir,
     )
     inputs = [_check_input(name, camera, started_us) for name, camera in settings.cameras.items() if camera.enabled]
     if not inputs:
         raise InputError(f"{settings_path}: cameras: none is enabled: expected at least one")
     _warm_up(detector, inputs)
     with open_database(settings.site.data_dir) as database, database.lock_for_run():
-        site = _Site(settings, options, database, detector, encoder)
+        site = _Site(settings, options, database, _Models(detector, encoder, serving.base))
         return site.run(inputs, started_us, started_s)
+
+
+def _runtime_options(settings: DetectorSettings | EncoderSettings) -> RuntimeOptions:
+    return RuntimeOptions(settings.runtime, settings.trust)
 
 
 def _check_input(name: str, camera: CameraSettings, started_us: int) -> _Input:
@@ -134,19 +153,13 @@ def _warm_up(detector: GraphDetector, inputs: list[_Input]) -> None:
 class _Site:
     """A run on an open site."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        options: RunOptions,
-        database: Database,
-        detector: GraphDetector,
-        encoder: GraphEncoder,
-    ) -> None:
+    def __init__(self, settings: Settings, options: RunOptions, database: Database, models: _Models) -> None:
         self._settings = settings
         self._options = options
         self._database = database
-        self._detector = detector
-        self._encoder = encoder
+        self._detector = models.detector
+        self._encoder = models.encoder
+        self._base = models.base
         self._data_dir = settings.site.data_dir
         self._crops = CropStore(self._data_dir)
         self._repository = Repository(database, self._crops)
@@ -189,18 +202,20 @@ class _Site:
             logger.info("%s: goes on after frame %d", entry.spec.camera, state.frames_committed)
         return state
 
-    def _register_models(self) -> dict[str, dict[str, str]]:
-        models = {}
+    def _register_models(self) -> dict[str, dict[str, str | None]]:
+        models: dict[str, dict[str, str | None]] = {}
         for task, part in (("detect", self._detector), ("reid", self._encoder)):
             record = ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
             self._repository.register_model(record)
             models[task] = {"name": record.name, "hash": record.hash, "licence": record.licence}
+        models["reid"]["base"] = self._base  # another hash: a promoted descendant serves
         return models
 
     def _build_associator(self, first_us: int) -> PrototypeAssociator:
         memory_us = self._settings.association.memory // timedelta(microseconds=1)
         index = ExactIndex(self._encoder.dim)
-        associator = PrototypeAssociator(index, self._repository.next_identity(), memory_us)
+        number, different = self._repository.next_identity(), self._encoder.different
+        associator = PrototypeAssociator(index, number, memory_us, different)
         associator.restore(self._repository.gallery(self._encoder.model_hash, first_us - memory_us))
         return associator
 
@@ -257,7 +272,7 @@ class _Site:
         run_id: int,
         cameras: list[Camera],
         sources: list[tuple[_Input, SourceState]],
-        models: dict[str, dict[str, str]],
+        models: dict[str, dict[str, str | None]],
         times: RunTimes,
     ) -> None:
         """Writes `tracks/` and `summary.json`, and shows the summary."""
@@ -267,6 +282,8 @@ class _Site:
             write_tracks(self._repository, self._data_dir / "tracks", tracks)
         totals = self._repository.totals(run_id)
         summary = summarise([entry.spec.camera for entry, _ in sources], cameras, totals, self._clock, times)
+        models["detect"]["runtime"] = ", ".join(str(engine) for engine in self._detector.engines) or None
+        models["reid"]["runtime"] = str(self._encoder.engine)
         summary.update(models=models, settings=non_default(self._settings))
         text = json.dumps(summary, indent=2)
         (self._data_dir / "summary.json").write_text(text + "\n", encoding="utf-8")

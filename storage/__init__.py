@@ -6,7 +6,9 @@ Reading and writing:
 - `writer`: the one thread that stores what a run finds, one transaction a time.
 - `crop_store`: the pictures of tracklets on disk.
 - `vector_index`: nearest embeddings.
-- `model_card`: models as folders, checked against their cards.
+- `model_card`: models as folders, checked against their cards. `model_registry`: where they are found by name.
+- `model_catalogue`: those that can be pulled. `download`: files over HTTPS that are checked and go on where they broke.
+- `promotions`: which encoder serves a site, as a log that only grows.
 - `records`: the values that go in and come out.
 - `errors`: the tree of errors.
 

@@ -7,7 +7,9 @@ StorageError                  anything this package raises on purpose
 │   ├── NewerSchema           site.db was written by a newer version of this program
 │   ├── SiteBusy              another run is writing to it
 │   └── ModelError            a model, its card or its files cannot be used
+│       └── PromotedModelMissing  the encoder that was promoted last is gone or changed
 ├── UnknownRecord             a camera, source, tracklet, identity or model that the database does not have
+├── DownloadFailed            a file cannot be had from the network, or is not what was expected
 ├── CropError                 a crop's path is not one of ours, or its file is gone
 └── WriterFailed              the writer thread stopped by an error: nothing after the last commit was stored
 """
@@ -45,8 +47,16 @@ class ModelError(InputError):
     """A model, its card or its files cannot be used."""
 
 
+class PromotedModelMissing(ModelError):
+    """The encoder that was promoted last is gone or changed."""
+
+
 class UnknownRecord(StorageError):
     """A camera, source, tracklet, identity or model is named that the database does not have."""
+
+
+class DownloadFailed(StorageError):
+    """A file cannot be had from the network, or is not what was expected; the message says what to do."""
 
 
 class CropError(StorageError):

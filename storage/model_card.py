@@ -49,7 +49,21 @@ class OutputCard(_Card):
 
 
 class ModelCard(_Card):
-    """The card of a model; see contract and README for the meaning of each field."""
+    """The card of a model.
+
+    Attributes:
+        name: What it is called; a folder may have another name.
+        task: What it is for.
+        graph: File name of the graph.
+        sha256: Hash of each file by its name, the graph among them.
+        input: How an image becomes the graph's input.
+        output: What the graph gives.
+        licence: Under which the weights may be used.
+        trained_on: Data sets.
+        parent: Hash of the model that this one was made from.
+        scores: Measured figures: in each entry ``dataset``, metrics by name, and ``conditions``.
+        calibration: What maps similarities to probabilities, by name; encoders only.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     task: Literal["reid", "detect"]
@@ -60,6 +74,8 @@ class ModelCard(_Card):
     licence: str = "unknown"
     trained_on: tuple[str, ...] = ()
     parent: str | None = None
+    scores: tuple[dict[str, float | str], ...] = ()
+    calibration: dict[str, tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,11 @@ class Model:
     def licence(self) -> str:
         """The licence that the card states, or ``unknown``."""
         return self.card.licence if self.card else "unknown"
+
+    @property
+    def identity(self) -> str | None:
+        """The model's hash by its own card; None for a graph without one."""
+        return self.hash(self.card.input, self.card.output) if self.card else None
 
     def hash(self, input_card: InputCard, output_card: OutputCard) -> str:
         """The model's hash: SHA-256 over file hashes, input and output, as 64 hexadecimal digits."""
@@ -120,6 +141,25 @@ def load_model(path: Path) -> Model:
         if card.graph == path.name:
             return _check(card, path.parent)
     return _without_card(path)
+
+
+def write_card(card: ModelCard, folder: Path) -> Model:
+    """Writes a card beside the files that it names, their hashes taken anew, and loads the model.
+
+    Args:
+        card: The card; of ``sha256`` only the names count.
+        folder: Where the files are.
+
+    Raises:
+        ModelError: A file is missing, or the card makes no sense.
+    """
+    missing = [name for name in card.sha256 if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(f"{folder / missing[0]}: no such file: expected the file that the card of {card.name} names")
+    hashes = {name: _sha256(folder / name) for name in sorted(card.sha256)}
+    fields = card.model_copy(update={"sha256": hashes}).model_dump(mode="json")
+    (folder / CARD_NAME).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return load_model(folder)
 
 
 def _load_folder(folder: Path) -> Model:

@@ -63,6 +63,11 @@ class Repository:
             session.flush()
             return run.id
 
+    def last_models(self) -> Mapping[str, object]:
+        """The models of the latest run, by what they are used for; empty where there was none."""
+        with self._database.session_scope() as session:
+            return session.scalar(select(Run.models).order_by(Run.id.desc()).limit(1)) or {}
+
     def end_run(self, run_id: int, status: RunStatus, ended_us: int) -> None:
         """Notes how a run ended.
 

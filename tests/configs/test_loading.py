@@ -243,7 +243,6 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, message: str) -> None:
         (HALL + "retention: {crops: 72h}", "retention"),
         (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),
-        (HALL + "encoder: {pinned: false}", "encoder.pinned"),
         (HALL + "association: {target_false_merge_rate: 0.002}", "association.target_false_merge_rate"),
     ],
 )

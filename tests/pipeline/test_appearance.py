@@ -70,3 +70,11 @@ def test_no_looks_without_an_encoder():
     looks.fetch([0, 1])
     assert looks.get(0) is None
     assert list(looks.known()) == []
+
+
+def test_a_card_tells_where_to_begin_and_people_seen_take_over():
+    scale = AppearanceScale(prior=(0.2, 0.1))
+    assert scale.score(0.4) == pytest.approx(2.0)
+    for similarity in (0.5, 0.7) * 2000:
+        scale.learn(similarity)
+    assert scale.score(0.6) == pytest.approx(0.0, abs=0.3)

@@ -19,7 +19,7 @@ CLASSES = 3
         ((1, 300, 6), "ultralytics_nms"),
         ((1, None, 6), "ultralytics_nms"),
         ((1, 8400, 85), "yolox"),
-        ((1, 8400, 6), "ultralytics_nms"),
+        ((1, 8400, 6), "yolox"),
         ((1, 1, 200, 7), "ssd"),
         ((1, 1, None, 7), "ssd"),
         ((1, 256), None),

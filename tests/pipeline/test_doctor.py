@@ -8,23 +8,29 @@ from reid_pipeline.configs.settings import Settings
 from reid_pipeline.pipeline.cli import run_command_line
 from reid_pipeline.pipeline.doctor import Finding, can_run, check_machine, check_models
 from reid_pipeline.pipeline.doctor_probes import ONNX_RUNTIME, OPENVINO, PYAV, run_probe
+from reid_pipeline.pipeline.serving import SiteModels
+from reid_pipeline.storage.model_card import load_model
+from tests.storage.model_folders import make_model
 
 
-def _model(folder: Path, card: object) -> Path:
-    folder.mkdir()
-    (folder / "model.json").write_text(card if isinstance(card, str) else json.dumps(card), encoding="utf-8")
-    graph = folder / "graph.xml"
-    graph.touch()
-    return graph
+def _model(folder: Path, **card: object) -> Path:
+    task = {"task": "detect", "output": {"head": "yolox"}} if folder.name == "detector" else {}
+    make_model(folder, **{**task, **card})
+    return folder / "graph.onnx"
 
 
-def _findings(detector: object, encoder: object = "bundled") -> list[Finding]:
+def _settings(detector: object, encoder: object, data_dir: Path) -> Settings:
     cameras = {"hall": {"inputs": [{"path": "a.mp4"}]}}
     sections = {"detector": {"model": str(detector)}, "encoder": {"model": str(encoder)}}
-    return check_models(Settings.model_validate({"cameras": cameras, **sections}))
+    return Settings.model_validate({"cameras": cameras, "site": {"data_dir": data_dir}, **sections})
+
+
+def _findings(detector: object, encoder: object = "no-such-encoder") -> list[Finding]:
+    return check_models(_settings(detector, encoder, Path("no-such-folder")))
 
 
 def test_this_machine_can_run() -> None:
+    loaded = "torch" in sys.modules  # by another test
     findings = check_machine()
     by_name = {finding.name: finding for finding in findings}
     assert len(by_name) == len(findings)
@@ -34,7 +40,7 @@ def test_this_machine_can_run() -> None:
     assert "CPU" in by_name[OPENVINO].detail
     for name in ("GStreamer", "bf16", "INT8 (VNNI)", "TensorRT", "PyTorch", "NVIDIA GPU", "GPU render nodes"):
         assert name in by_name
-    assert "torch" not in sys.modules
+    assert ("torch" in sys.modules) == loaded
 
 
 @pytest.mark.parametrize(
@@ -68,31 +74,52 @@ def test_a_library_that_crashes_is_a_finding(tmp_path: Path, monkeypatch: pytest
 
 
 def test_licences_are_read_from_the_cards(tmp_path: Path) -> None:
-    detector = _model(tmp_path / "detector", {"licence": "Apache-2.0", "trained_on": ["COCO", "own footage"]})
-    encoder = _model(tmp_path / "encoder", {"licence": "MIT"})
+    detector = _model(tmp_path / "detector", licence="Apache-2.0", trained_on=["COCO", "own footage"])
+    encoder = _model(tmp_path / "encoder", licence="MIT")
     assert _findings(detector.parent, encoder) == [
         Finding("detector detector", True, "licence Apache-2.0; trained on COCO, own footage"),
-        Finding("encoder graph.xml", True, "licence MIT; trained on unknown"),
+        Finding("encoder graph.onnx", True, "licence MIT; trained on unknown"),
     ]
 
 
-@pytest.mark.parametrize("card", ["{", "[]", "{}", '{"licence": ""}', '{"licence": null}'])
-def test_a_card_without_a_licence_is_reported(tmp_path: Path, card: str) -> None:
-    finding = _findings(_model(tmp_path / "detector", card))[0]
+def test_a_broken_model_is_reported(tmp_path: Path) -> None:
+    graph = _model(tmp_path / "detector")
+    graph.write_bytes(b"changed")
+    finding = _findings(graph)[0]
     assert not finding.ok
+    assert "sha256.graph.onnx" in finding.detail
+
+
+def test_a_card_without_a_licence_is_reported(tmp_path: Path) -> None:
+    finding = _findings(_model(tmp_path / "detector", licence="unknown"))[0]
+    assert (finding.ok, finding.detail) == (False, f"{tmp_path / 'detector' / 'model.json'} names no licence")
     assert finding.remedy
 
 
 def test_a_model_without_a_card_is_reported(tmp_path: Path) -> None:
-    graph = _model(tmp_path / "detector", {})
+    graph = _model(tmp_path / "detector")
     (tmp_path / "detector/model.json").unlink()
-    assert _findings(graph)[0].detail == "licence unknown: no model.json beside it"
-    assert _findings("bundled")[0].detail == "no card to read: not a path"
-    assert _findings(tmp_path / "none.xml")[0].detail == "no card to read: no such file"
+    detector, encoder = _findings(graph)
+    assert detector.detail == "licence unknown: no model.json beside it"
+    assert "encoder.model: no-such-encoder: no such file or folder" in encoder.detail
+
+
+def test_the_encoder_in_service_is_named(tmp_path: Path) -> None:
+    detector, encoder = _model(tmp_path / "detector"), _model(tmp_path / "encoder")
+    base = load_model(encoder).identity
+    make_model(tmp_path / "data" / "models" / "adapted", b"adapted", parent=base)
+    settings = _settings(detector, encoder, tmp_path / "data")
+    assert len(check_models(settings)) == 2
+    SiteModels(tmp_path / "data", base).promote("adapted", "")
+    assert check_models(settings)[2] == Finding("encoder in service", True, f"adapted, promoted from {encoder}")
+    (tmp_path / "data" / "models" / "adapted" / "graph.onnx").unlink()
+    missing = check_models(settings)[2]
+    assert not missing.ok
+    assert "reid-pipeline model rollback" in missing.remedy
 
 
 def test_doctor_as_json_with_the_models_of_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _model(tmp_path / "detector", {"licence": "Apache-2.0"})
+    _model(tmp_path / "detector", licence="Apache-2.0")
     config = tmp_path / "cameras.yaml"
     config.write_text("cameras: {hall: {inputs: [{path: a.mp4}]}}\ndetector: {model: ./detector}\n", encoding="utf-8")
     assert run_command_line(["doctor", "--config", str(config), "--json"]) == 0

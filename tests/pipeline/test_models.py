@@ -24,7 +24,6 @@ def home(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("bundled", "no weights are bundled yet: give the path of a model"),
         ("nonsense", "no such file or folder, and no model of this name in .*home/models"),
         ("missing/graph.onnx", "no such file or folder"),
         ("missing.xml", "no such file or folder"),
@@ -35,6 +34,35 @@ def test_what_cannot_be_found_is_named_with_its_setting(home, build, part, model
     with pytest.raises(ModelError, match=f"^{part}.model: {model}: {message}") as caught:
         build(model)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("build", "part"), BUILDERS)
+def test_a_missing_bundled_model_is_named(home, build, part, monkeypatch, tmp_path):
+    monkeypatch.setattr("reid_pipeline.storage.model_registry.bundled_folder", lambda: tmp_path / "none")
+    name = {"detector": "bundled-detector", "encoder": "bundled"}[part]
+    with pytest.raises(ModelError, match=rf"^{part}\.model: {name}: missing from this installation"):
+        build("bundled")
+
+
+@pytest.mark.parametrize(("build", "part"), BUILDERS)
+def test_what_can_be_pulled_says_so(home, build, part):
+    with pytest.raises(ModelError, match=rf"^{part}\.model: yolox_nano: .*reid-pipeline model pull yolox_nano"):
+        build("yolox_nano")
+
+
+def test_the_site_comes_first(home, tmp_path):
+    write_card(mean_colour_encoder(home / "colours" / "graph.onnx"))
+    adapted = write_card(
+        mean_colour_encoder(tmp_path / "data" / "models" / "colours" / "graph.onnx", dim=4),
+        output={"head": "embedding", "dim": 4},
+    )
+    assert build_encoder("colours", tmp_path / "data").model.graph.parent == adapted
+    assert build_encoder("colours").dim == 3
+
+
+def test_an_ultralytics_name_in_the_registry_is_used_as_it_is(home):
+    brightness_detector(home / "yolo11n" / "graph.onnx")
+    assert build_detector("yolo11n").model.graph == home / "yolo11n" / "graph.onnx"
 
 
 def test_a_pt_file_is_not_loaded_without_trust(tmp_path):

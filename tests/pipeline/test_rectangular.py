@@ -8,7 +8,7 @@ from reid_pipeline.pipeline.detector import GraphDetector, fill_input, place, su
 from reid_pipeline.pipeline.detector_heads import read_head
 from reid_pipeline.pipeline.matching import iou
 from reid_pipeline.pipeline.rectangular import fit_input, reshape_yolo
-from reid_pipeline.pipeline.runtime import OpenVinoRuntime, read_graph
+from reid_pipeline.pipeline.runtime_openvino import OpenVinoRuntime, read_graph
 from reid_pipeline.storage.model_card import load_model
 from tests.pipeline.builders import real_data
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from reid_pipeline.pipeline.runtime import OnnxRuntime, OpenVinoRuntime, read_graph, to_network
+from reid_pipeline.pipeline.runtime import to_network
+from reid_pipeline.pipeline.runtime_onnx import OnnxRuntime
+from reid_pipeline.pipeline.runtime_openvino import OpenVinoRuntime, read_graph
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import InputCard
 from tests.pipeline.builders import determinants, mean_colour_encoder, pass_through, save_onnx
@@ -71,7 +73,7 @@ def test_an_operator_that_openvino_lacks_runs_on_onnx_runtime(tmp_path):
     assert read_graph(path) is None
     pixels = np.zeros((1, 2, 2, 3), np.uint8)
     pixels[0, :, :, 0] = [[5, 2], [3, 4]]
-    np.testing.assert_allclose(OnnxRuntime(path, card()).start(pixels).result(), [[14, 0, 0]])
+    np.testing.assert_allclose(OnnxRuntime(path, card(), (2, 2)).start(pixels).result(), [[14, 0, 0]])
 
 
 def test_an_operator_that_nobody_has(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reid_pipeline.pipeline.models import build_detector
+from reid_pipeline.pipeline.runtime_choice import RuntimeOptions
 from reid_pipeline.pipeline.ultralytics_export import export_detector
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import load_model
@@ -49,7 +50,7 @@ def model(tmp_path_factory):
 @needs_extra
 @pytest.mark.learning
 def test_a_trusted_file_becomes_a_detector(model):
-    detector = build_detector(str(model), trust=True)
+    detector = build_detector(str(model), options=RuntimeOptions(trust=True))
     image = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     prepared = detector.prepare(image)
     found = detector.submit(prepared, (360, 640), lambda: None).result()
