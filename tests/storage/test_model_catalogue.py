@@ -68,7 +68,7 @@ def test_an_entry_needs_one_hash_and_https():
 
 
 def test_a_pulled_model_is_complete_or_not_there(server, tmp_path):
-    registry, seen = ModelRegistry(home=tmp_path / "models"), []
+    registry, seen = ModelRegistry(home=tmp_path / "models", bundled=tmp_path / "none"), []
     model = pull_model("net", WANTED, registry, lambda done, total: seen.append((done, total)))
     assert model == load_model(registry.find("net"))
     assert (model.name, model.licence, model.card.trained_on) == ("net", "MIT", ("colours",))
@@ -79,7 +79,7 @@ def test_a_pulled_model_is_complete_or_not_there(server, tmp_path):
 
 
 def test_an_interrupted_pull_goes_on(server, tmp_path):
-    registry = ModelRegistry(home=tmp_path)
+    registry = ModelRegistry(home=tmp_path, bundled=tmp_path / "none")
     del server.files["/zoo/net.bin"]
     with pytest.raises(DownloadFailed, match="404"):
         pull_model("net", WANTED, registry, lambda *_: None)
