@@ -4,7 +4,7 @@ It only trains, imports and exports; what runs the models is in `reid_pipeline.p
 (what a model is made from), `train_recipe` (from a recipe to a model), `trainer` (the loop that all trainings share).
 
     what is learnt from    pictures, crop_pool, virtual_views
-    networks               detector_network, encoder_network, osnet, backbones
+    networks               detector_network, encoder_network, pixels, osnet, backbones
     how it is learnt       trainer, distil_detector, distil_encoder
     models out and in      export, graph_weights, checkpoint_import, checkpoint_file
     recipes                recipe, train_recipe, calibration

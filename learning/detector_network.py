@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDES: Final = (8, 16, 32)
+from reid_pipeline.pipeline.detector_heads import YOLOX_STRIDES, yolox_grid
+
 BOX_VALUES: Final = 4
 _PRIOR: Final = -4.6  # logit of 1 %: what a cell believes before it has learnt anything
 
@@ -35,9 +36,9 @@ class DetectorNetwork(nn.Module):
             _stage(before, width, depth) for before, width, depth in zip(widths, widths[1:], depths, strict=False)
         )
         self.lateral = nn.ModuleList(_conv(width, neck, 1) for width in widths[2:])
-        self.down_path = nn.ModuleList(_conv(neck, neck, 3) for _ in STRIDES[1:])
-        self.up_path = nn.ModuleList(_conv(neck, neck, 3, stride=2) for _ in STRIDES[1:])
-        self.heads = nn.ModuleList(_Head(neck, classes) for _ in STRIDES)
+        self.down_path = nn.ModuleList(_conv(neck, neck, 3) for _ in YOLOX_STRIDES[1:])
+        self.up_path = nn.ModuleList(_conv(neck, neck, 3, stride=2) for _ in YOLOX_STRIDES[1:])
+        self.heads = nn.ModuleList(_Head(neck, classes) for _ in YOLOX_STRIDES)
 
     def forward(self, images: Tensor) -> Tensor:
         """Gives ``(N, cells, 4 + classes)`` for normalised images ``(N, 3, H, W)``.
@@ -126,11 +127,7 @@ def _conv(before: int, width: int, kernel: int, stride: int = 1) -> nn.Sequentia
 
 def cell_grid(height: int, width: int) -> Tensor:
     """Column, row and stride of each cell ``(cells, 3)`` in the order of the network's rows."""
-    parts = []
-    for stride in STRIDES:
-        rows, columns = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
-        parts.append(torch.stack([columns.flatten(), rows.flatten(), torch.full((rows.numel(),), stride)], dim=1))
-    return torch.cat(parts).float()
+    return torch.from_numpy(yolox_grid((height, width)))
 
 
 def decode(rows: Tensor, grid: Tensor) -> Tensor:

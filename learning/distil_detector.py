@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from reid_pipeline.learning.detector_network import BOX_VALUES, STRIDES, DetectorNetwork, cell_grid, decode
+from reid_pipeline.learning.detector_network import BOX_VALUES, DetectorNetwork, cell_grid, decode
 from reid_pipeline.learning.pictures import MosaicMaker
+from reid_pipeline.learning.pixels import normalise
 from reid_pipeline.pipeline.box_overlap import box_overlap
 from reid_pipeline.pipeline.datatypes import Boxes, Image
 from reid_pipeline.pipeline.detector import describe_detector
+from reid_pipeline.pipeline.detector_heads import YOLOX_STRIDES
 from reid_pipeline.pipeline.rectangular import reshape_yolo
 from reid_pipeline.pipeline.runtime_openvino import OpenVinoRuntime, read_graph
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import Model
 
-PIXEL_MEAN: Final = 114.0
-PIXEL_STD: Final = 58.0
 _MISSED: Final = 0.3  # a labelled person whose best cell scores less is written into the target
 _SAME: Final = 0.5  # overlap at which the teacher's box is that of the labelled person
 _LABEL_SCORE: Final = 0.7  # what a person that the teacher missed is worth
@@ -128,11 +128,6 @@ class DetectorDistillation:
         return dense_losses(self.network(images).float(), target, self._grid.to(device))
 
 
-def normalise(images: Tensor) -> Tensor:
-    """``(N, H, W, 3) uint8`` to the network's input ``(N, 3, H, W)``."""
-    return (images.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
-
-
 def dense_losses(rows: Tensor, target: Tensor, grid: Tensor) -> dict[str, Tensor]:
     """The loss of the pupil's raw rows ``(N, cells, 4 + classes)`` against the target of the same shape.
 
@@ -181,7 +176,7 @@ def add_missed(target: Floats, boxes: Boxes, grid: Floats) -> None:
     found = box_overlap(boxes, np.concatenate([centre - half, centre + half], axis=1)).max(axis=1, initial=0.0) >= _SAME
     for box in boxes[~found]:
         middle, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-        stride = min(STRIDES, key=lambda each: abs(np.log(each * 6.0 / max(float(size.max()), 1.0))))
+        stride = min(YOLOX_STRIDES, key=lambda each: abs(np.log(each * 6.0 / max(float(size.max()), 1.0))))
         offset = np.abs((grid[:, :2] + 0.5) * grid[:, 2:] - middle)
         cells = np.flatnonzero((grid[:, 2] == stride) & (offset <= 0.75 * stride).all(axis=1))
         target[cells, :2], target[cells, 2:BOX_VALUES] = middle, size

@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from reid_pipeline.learning.crop_pool import Pool, Size
-from reid_pipeline.learning.encoder_network import PIXEL_MEAN, PIXEL_STD, EncoderNetwork
+from reid_pipeline.learning.encoder_network import EncoderNetwork
 from reid_pipeline.learning.errors import TrainingError
+from reid_pipeline.learning.pixels import normalise
 from reid_pipeline.pipeline.datatypes import Embeddings, Image
 from reid_pipeline.pipeline.protocols import Encoder
 
@@ -78,11 +79,6 @@ class EncoderDistillation:
         crops = normalise(torch.from_numpy(batch.crops).to(device))
         embeddings = functional.normalize(self.network(crops).float(), dim=1)
         return distillation_losses(embeddings, torch.from_numpy(batch.targets).to(device))
-
-
-def normalise(crops: Tensor) -> Tensor:
-    """``(N, H, W, 3) uint8`` to the network's input ``(N, 3, H, W)``."""
-    return (crops.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
 
 
 def distillation_losses(embeddings: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import timm
 from torch import Tensor, nn
 
 from reid_pipeline.learning.errors import TrainingError
-from reid_pipeline.storage.model_card import InputCard
-
-PIXEL_MEAN: Final = 114.0
-PIXEL_STD: Final = 58.0
 
 
 class EncoderNetwork(nn.Module):
@@ -59,10 +53,3 @@ def build_encoder_network(backbone: str, dim: int, *, keep_resolution: bool = Fa
         strided = [each for each in network.modules() if isinstance(each, nn.Conv2d) and each.stride == (2, 2)]
         strided[-1].stride = (1, 1)
     return EncoderNetwork(network, width, dim)
-
-
-def input_card(height: int, width: int) -> InputCard:
-    """How crops become the input of these networks."""
-    mean = (PIXEL_MEAN, PIXEL_MEAN, PIXEL_MEAN)
-    std = (PIXEL_STD, PIXEL_STD, PIXEL_STD)
-    return InputCard(height=height, width=width, resize="stretch", colour="BGR", mean=mean, std=std)

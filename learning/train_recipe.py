@@ -28,11 +28,12 @@ from reid_pipeline.learning.crop_pool import (
 from reid_pipeline.learning.detector_network import DetectorNetwork, PersonRows
 from reid_pipeline.learning.distil_detector import DenseTeacher, DetectorDistillation
 from reid_pipeline.learning.distil_encoder import EncoderDistillation, shorten, teach
-from reid_pipeline.learning.encoder_network import build_encoder_network, input_card
+from reid_pipeline.learning.encoder_network import build_encoder_network
 from reid_pipeline.learning.errors import TrainingError, WorkFolderError
 from reid_pipeline.learning.export import Provenance, export_detector, export_encoder
 from reid_pipeline.learning.graph_weights import load_weights
 from reid_pipeline.learning.pictures import MosaicMaker, Picture, read_labelled, read_video, render_pictures
+from reid_pipeline.learning.pixels import input_card
 from reid_pipeline.learning.recipe import DetectorRecipe, EncoderRecipe
 from reid_pipeline.learning.trainer import Progress, Trainer
 from reid_pipeline.pipeline.evaluate import evaluate_detect, evaluate_reid
@@ -153,7 +154,8 @@ def _score_detector(recipe: DetectorRecipe, data: Path, folder: Path) -> list[Sc
 
 def _train_encoder(recipe: EncoderRecipe, data: Path, work: Path, report: Report) -> Model:
     size = (recipe.height, recipe.width)
-    parts = _gather_crops(recipe, data, size)
+    crowds = _crowds(recipe, data, size)
+    parts = _with_new_people(recipe, crowds + _handfuls(recipe, data, size))
     teacher = build_encoder(str(data / recipe.teacher))
     targets = np.concatenate([teach(teacher, part, cache_folder() / "teachers") for part in parts])
     shape = recipe.network
@@ -170,7 +172,7 @@ def _train_encoder(recipe: EncoderRecipe, data: Path, work: Path, report: Report
     provenance = replace(_provenance(recipe), parent=parent)
     model = export_encoder(trained.cpu(), card, targets.shape[1], folder, recipe.name, provenance)
     scored = _with_scores(model, _score_encoder(recipe, data, folder))
-    return _with_calibration(scored, _crowds(recipe, data, size), training.seed)
+    return _with_calibration(scored, crowds, training.seed)
 
 
 def _start_from(network: nn.Module, folder: Path) -> str:
@@ -188,10 +190,9 @@ def _start_from(network: nn.Module, folder: Path) -> str:
     return model.hash(model.card.input, model.card.output)
 
 
-def _gather_crops(recipe: EncoderRecipe, data: Path, size: Size) -> list[Pool]:
+def _with_new_people(recipe: EncoderRecipe, sources: Sequence[Pool]) -> list[Pool]:
     """All crops of a recipe: its sources, then the people put together from each."""
     rng = np.random.default_rng(recipe.training.seed)
-    sources = _crowds(recipe, data, size) + _handfuls(recipe, data, size)
     parts = list(sources)
     for source in sources:
         parts.append(swap_halves(source, round(recipe.crops.swaps * len(source)), rng))

@@ -62,7 +62,7 @@ def read_head(head: Head, size: tuple[int, int], person_class: int, min_score: f
         case "ultralytics_nms":
             return lambda raw: _read_suppressed(raw[0], person_class, min_score)
         case "yolox":
-            grid = _yolox_grid(size)
+            grid = yolox_grid(size)
             return lambda raw: _read_yolox(raw[0], grid, person_class, min_score)
         case "ssd":
             return lambda raw: _read_ssd(raw[0, 0], size, person_class, min_score)
@@ -86,7 +86,7 @@ def _read_suppressed(raw: Raw, person_class: int, min_score: float) -> Candidate
     return np.ascontiguousarray(raw[persons, :4], np.float32), np.ascontiguousarray(raw[persons, 4], np.float32)
 
 
-def _yolox_grid(size: tuple[int, int]) -> Raw:
+def yolox_grid(size: tuple[int, int]) -> Raw:
     """Column, row and stride of each cell, ``(N, 3)``."""
     parts = []
     for stride in YOLOX_STRIDES:

@@ -13,12 +13,12 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-STRIDES = (8, 16, 32)  # of the three grids of every YOLO from v5 on
+from reid_pipeline.pipeline.detector_heads import YOLOX_STRIDES, cell_count
 
 Grid = NDArray[np.float32]
 
 
-def fit_input(size: tuple[int, int], limit: tuple[int, int], stride: int = STRIDES[-1]) -> tuple[int, int]:
+def fit_input(size: tuple[int, int], limit: tuple[int, int], stride: int = YOLOX_STRIDES[-1]) -> tuple[int, int]:
     """The smallest input of whole strides that holds a picture scaled to fit into `limit`.
 
     Args:
@@ -61,13 +61,13 @@ def reshape_yolo(model: ov.Model, height: int, width: int) -> bool:
         model.validate_nodes_and_infer_types()
     except RuntimeError:  # some reshape counts cells in a way that is not known here
         return False
-    return _cells(new) in list(model.outputs[0].partial_shape.to_shape())
+    return cell_count(new) in list(model.outputs[0].partial_shape.to_shape())
 
 
 def _rewrite(operation: ov.Node, old: tuple[int, int], new: tuple[int, int]) -> bool:
     if operation.get_type_name() == "Reshape":
         return _rewrite_reshape(operation, old, new)
-    if operation.get_type_name() == "Constant" and list(operation.shape)[-1:] == [_cells(old)]:
+    if operation.get_type_name() == "Constant" and list(operation.shape)[-1:] == [cell_count(old)]:
         return _rewrite_grid(operation, old, new)
     return True
 
@@ -76,8 +76,8 @@ def _rewrite_reshape(operation: ov.Node, old: tuple[int, int], new: tuple[int, i
     target = operation.input_value(1).get_node()
     if target.get_type_name() != "Constant":
         return True
-    coarse_old, coarse_new = [side // STRIDES[-1] for side in old], [side // STRIDES[-1] for side in new]
-    counts = {_cells(old): _cells(new), coarse_old[0] * coarse_old[1]: coarse_new[0] * coarse_new[1]}
+    coarse_old, coarse_new = [side // YOLOX_STRIDES[-1] for side in old], [side // YOLOX_STRIDES[-1] for side in new]
+    counts = {cell_count(old): cell_count(new), coarse_old[0] * coarse_old[1]: coarse_new[0] * coarse_new[1]}
     dimensions = target.get_data().tolist()
     changed = [counts.get(dimension, dimension) for dimension in dimensions]
     if len(dimensions) == 4 and dimensions[2:] == coarse_old:
@@ -99,14 +99,10 @@ def _rewrite_grid(constant: ov.Node, old: tuple[int, int], new: tuple[int, int])
     return False
 
 
-def _cells(size: tuple[int, int]) -> int:
-    return sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES)
-
-
 def _centres(size: tuple[int, int]) -> Grid:
     """Cell centres ``(2, N)``, x then y, in cells of each grid."""
     grids = []
-    for stride in STRIDES:
+    for stride in YOLOX_STRIDES:
         y, x = np.meshgrid(*(np.arange(side // stride) + 0.5 for side in size), indexing="ij")
         grids.append(np.stack([x.ravel(), y.ravel()]))
     return np.concatenate(grids, axis=1).astype(np.float32)
@@ -114,5 +110,5 @@ def _centres(size: tuple[int, int]) -> Grid:
 
 def _strides(size: tuple[int, int]) -> Grid:
     """The stride of each cell ``(1, N)``."""
-    counts = [(size[0] // stride) * (size[1] // stride) for stride in STRIDES]
-    return np.repeat(np.array(STRIDES, np.float32), counts)[None]
+    counts = [(size[0] // stride) * (size[1] // stride) for stride in YOLOX_STRIDES]
+    return np.repeat(np.array(YOLOX_STRIDES, np.float32), counts)[None]

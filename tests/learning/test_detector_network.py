@@ -7,9 +7,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402  # only where torch is
 
 from reid_pipeline.learning.detector_network import DetectorNetwork, PersonRows, cell_grid, decode  # noqa: E402
-from reid_pipeline.learning.distil_detector import normalise  # noqa: E402
-from reid_pipeline.learning.encoder_network import input_card  # noqa: E402
 from reid_pipeline.learning.export import Provenance, export_detector  # noqa: E402
+from reid_pipeline.learning.pixels import input_card, normalise  # noqa: E402
 from reid_pipeline.pipeline.detector import GraphDetector, suppress  # noqa: E402
 from reid_pipeline.pipeline.runtime_choice import RuntimeOptions  # noqa: E402
 from reid_pipeline.storage.model_card import OutputCard  # noqa: E402

@@ -10,9 +10,9 @@ from reid_pipeline.learning.distil_detector import (  # noqa: E402
     add_missed,
     dense_losses,
     generalised_iou,
-    normalise,
 )
 from reid_pipeline.learning.pictures import MosaicMaker, read_labelled  # noqa: E402
+from reid_pipeline.learning.pixels import normalise  # noqa: E402
 from reid_pipeline.pipeline.detector import GraphDetector, suppress  # noqa: E402
 from reid_pipeline.storage.errors import ModelError  # noqa: E402
 from reid_pipeline.storage.model_card import load_model  # noqa: E402
@@ -215,7 +215,7 @@ def test_the_losses_of_the_task_are_those_of_its_network(folder):
 
 
 def test_pixels_are_normalised_as_the_card_says():
-    from reid_pipeline.learning.encoder_network import input_card
+    from reid_pipeline.learning.pixels import input_card
 
     image = np.random.default_rng(0).integers(0, 255, (1, 4, 6, 3)).astype(np.uint8)
     card = input_card(4, 6)

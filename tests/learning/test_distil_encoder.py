@@ -10,11 +10,11 @@ from reid_pipeline.learning.distil_encoder import (  # noqa: E402
     EncoderDistillation,
     distillation_losses,
     disturb,
-    normalise,
     teach,
 )
 from reid_pipeline.learning.encoder_network import EncoderNetwork  # noqa: E402
 from reid_pipeline.learning.errors import TrainingError  # noqa: E402
+from reid_pipeline.learning.pixels import normalise  # noqa: E402
 from tests.pipeline.builders import MeanColourEncoder  # noqa: E402
 
 pytestmark = pytest.mark.learning

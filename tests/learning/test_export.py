@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from torch import nn  # noqa: E402
 
 from reid_pipeline.learning import export  # noqa: E402
-from reid_pipeline.learning.encoder_network import input_card  # noqa: E402
 from reid_pipeline.learning.export import Provenance, export_encoder, trace, with_halved_weights  # noqa: E402
+from reid_pipeline.learning.pixels import input_card  # noqa: E402
 from reid_pipeline.pipeline.encoder import GraphEncoder  # noqa: E402
 from reid_pipeline.storage.model_card import load_model  # noqa: E402
 

@@ -2,10 +2,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from reid_pipeline.learning.encoder_network import build_encoder_network, input_card  # noqa: E402
+from reid_pipeline.learning.encoder_network import build_encoder_network  # noqa: E402
 from reid_pipeline.learning.errors import TrainingError  # noqa: E402
 from reid_pipeline.learning.export import Provenance, export_encoder  # noqa: E402
 from reid_pipeline.learning.graph_weights import load_weights  # noqa: E402
+from reid_pipeline.learning.pixels import input_card  # noqa: E402
 
 pytestmark = pytest.mark.learning
 BACKBONE = "test_resnet"

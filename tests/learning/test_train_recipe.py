@@ -132,9 +132,9 @@ def test_a_detector_is_made_and_found_usable(data, tmp_path):
 
 
 def test_crops_and_people_put_together_follow_from_the_seed(data, tmp_path):
+    recipes = [read(tmp_path, ENCODER, training=ENCODER["training"] | {"seed": seed}) for seed in (1, 1, 2)]
     first, second, other = (
-        module._gather_crops(read(tmp_path, ENCODER, training=ENCODER["training"] | {"seed": seed}), data, (64, 32))
-        for seed in (1, 1, 2)
+        module._with_new_people(recipe, module._crowds(recipe, data, (64, 32))) for recipe in recipes
     )
     assert [part.shape for part in first] == [(18, 64, 32, 3), (9, 64, 32, 3), (9, 64, 32, 3)]
     assert [np.array_equal(*pair) for pair in zip(first, second, strict=True)] == [True, True, True]
