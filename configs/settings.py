@@ -281,6 +281,9 @@ class EncoderSettings(_Model):
 class AssociationSettings(_Model):
     """How tracklets are joined to identities."""
 
+    target_false_merge_rate: Fraction = Field(
+        default=0.002, description="How many of the joins to somebody who was seen before may be wrong, 0 to 1."
+    )
     memory: Duration = Field(
         default=timedelta(hours=48),
         description="How long somebody who left is still recognised: a number and s, m, h or d.",

@@ -157,9 +157,13 @@ def teach(teacher: Encoder, pool: Pool, cache: Path, report: Callable[[int], Non
 def shorten(targets: Embeddings, dim: int) -> Embeddings:
     """Embeddings ``(N, D)`` as ones of length ``dim`` that keep their inner products best, of norm 1 again.
 
+    They are turned at random at the end: where embeddings have much in common, the decomposition puts that into a
+    single number, many times larger than all others, which a network that starts with equal ones learns too slowly.
+
     Source: the truncated singular value decomposition, best of all projections by Eckart and Young, 1936.
     """
     _, _, directions = np.linalg.svd(targets.T @ targets)
-    shorter = targets @ directions[:dim].T
+    turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((dim, dim)))
+    shorter = targets @ directions[:dim].T @ turn
     unit: Embeddings = (shorter / np.linalg.norm(shorter, axis=1, keepdims=True)).astype(np.float32)
     return unit

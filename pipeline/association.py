@@ -28,6 +28,7 @@ PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views bef
 MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
 MOST_PROTOTYPES: Final = 20_000  # some 120 MB; a comparison with all of them takes a few milliseconds
 SWEEP_EVERY_US: Final = 60_000_000
+_LEAST_QUALITY: Final = 1e-3  # a view of no quality still tells a direction
 STRANGERS: Final = 32  # the newest people of each camera, from whom it is learnt what chance does
 
 
@@ -90,7 +91,9 @@ class PrototypeAssociator:
     def restore(self, rows: Iterable[GalleryRow]) -> None:
         """Takes up the identities of earlier runs."""
         for row in rows:
-            self._remember(row.identity, row.camera, row.vector * np.float32(row.quality), row.last_us)
+            self._remember(
+                row.identity, row.camera, row.vector * np.float32(max(row.quality, _LEAST_QUALITY)), row.last_us
+            )
 
     def update(self, update: TrackletUpdate) -> list[Decision]:
         """See `protocols.Associator`."""
@@ -106,6 +109,10 @@ class PrototypeAssociator:
         for key in sorted(ended):
             self._end(key)
         return decisions
+
+    def close(self) -> list[Decision]:
+        """See `protocols.Associator`."""
+        return []
 
     def _decide(self, update: TrackletUpdate, ended: set[TrackletKey]) -> list[Decision]:
         waiting = [
@@ -181,10 +188,13 @@ class PrototypeAssociator:
             return False
         return bool(presence.open) or presence.last_frame >= self._tracklets[key].first_frame
 
-    def _open(self, key: TrackletKey, time_us: int) -> Decision:
-        identity = self._next_identity
+    def take_number(self) -> int:
+        """A number for a new identity."""
         self._next_identity += 1
-        return self._settle(key, identity, EventType.OPEN, time_us, None)
+        return self._next_identity - 1
+
+    def _open(self, key: TrackletKey, time_us: int) -> Decision:
+        return self._settle(key, self.take_number(), EventType.OPEN, time_us, None)
 
     def _settle(self, key: TrackletKey, identity: int, kind: EventType, time_us: int, score: float | None) -> Decision:
         tracklet = self._tracklets[key]
@@ -200,7 +210,7 @@ class PrototypeAssociator:
 
     def _add_view(self, key: TrackletKey, embedding: Look, quality: float, time_us: int) -> None:
         tracklet = self._tracklets[key]
-        weighted = embedding * np.float32(max(quality, 1e-3))
+        weighted = embedding * np.float32(max(quality, _LEAST_QUALITY))
         tracklet.look = weighted if tracklet.look is None else tracklet.look + weighted
         tracklet.direction = _unit(tracklet.look)
         tracklet.views += 1

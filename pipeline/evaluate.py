@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_pipeline.pipeline.datatypes import Boxes, Detections, Image
+from reid_pipeline.pipeline.datatypes import Boxes, Detections
 from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.image_folder import encode_images, list_images, read_image
 from reid_pipeline.pipeline.metrics_detection import (
     DEFAULT_MIN_CONFIDENCE,
     DetectionScores,
@@ -35,8 +35,6 @@ Progress = Callable[[int, int], None]
 PERSON_CLASS = 0
 
 _CROP_NAME = re.compile(r"(-?\d+)_c(\d+)")
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-_CROPS_AT_ONCE = 64
 
 
 def evaluate_mot(
@@ -131,7 +129,7 @@ def evaluate_detect(
     Raises:
         InputError: A folder, an image or a label does not fit, or no person is labelled.
     """
-    paths = _list_images(images, deep=True)
+    paths = list_images(images, deep=True)
     if not labels.is_dir():
         raise InputError(f"{labels}: no such folder; expected the labels of {images}")
     judged = []
@@ -156,19 +154,9 @@ def _warn_of_strangers(truth: TrackKeys, predicted: TrackKeys) -> None:
         logger.warning("ground truth and prediction share no camera: %s against %s", sorted(known), sorted(told))
 
 
-def _list_images(folder: Path, *, deep: bool = False) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected a folder of .jpg or .png")
-    paths = folder.rglob("*") if deep else folder.iterdir()
-    found = sorted(path for path in paths if path.suffix.lower() in _IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: holds no image; expected .jpg or .png")
-    return found
-
-
 def _list_crops(folder: Path) -> list[_Crop]:
     crops = []
-    for path in _list_images(folder):
+    for path in list_images(folder):
         name = _CROP_NAME.match(path.name)
         if name is None:
             raise InputError(f"{path}: the name says no person and camera; expected one like 0002_c1s1_000451_03.jpg")
@@ -178,13 +166,8 @@ def _list_crops(folder: Path) -> list[_Crop]:
 
 
 def _encode(crops: list[_Crop], encoder: Encoder, report: Callable[[int], None]) -> LabelledEmbeddings:
-    embeddings = np.empty((len(crops), encoder.dim), np.float32)
-    for start in range(0, len(crops), _CROPS_AT_ONCE):
-        batch = crops[start : start + _CROPS_AT_ONCE]
-        embeddings[start : start + len(batch)] = encoder.encode([_read_image(crop.path) for crop in batch])
-        report(start + len(batch))
     return LabelledEmbeddings(
-        embeddings,
+        encode_images([crop.path for crop in crops], encoder, report),
         np.array([crop.identity for crop in crops], np.int64),
         np.array([crop.camera for crop in crops], np.int64),
     )
@@ -196,7 +179,7 @@ def _detect(paths: list[Path], detector: Detector) -> Iterator[tuple[Path, tuple
     for path in paths:
         if len(under_way) >= max(1, detector.capacity):
             yield _first(under_way)
-        image = _read_image(path)
+        image = read_image(path)
         size = image.shape[0], image.shape[1]
         under_way.append((path, size, detector.submit(detector.prepare(image), size, lambda: None)))
     while under_way:
@@ -208,13 +191,6 @@ def _first(
 ) -> tuple[Path, tuple[int, int], Detections]:
     path, size, pending = under_way.popleft()
     return path, size, pending.result()
-
-
-def _read_image(path: Path) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: cannot be read as an image; expected a whole .jpg or .png")
-    return np.asarray(image, np.uint8)
 
 
 def _read_labels(path: Path, size: tuple[int, int]) -> Boxes:

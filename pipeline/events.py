@@ -27,6 +27,7 @@ class Event:
         box: x1 y1 x2 y2 in pixels.
         state: Of a camera.
         detail: Why, in words.
+        other: The second identity: of a merge the older, which stays; of a split the one that the tracklet leaves.
     """
 
     type: Literal["new", "update", "end", "merge", "split", "camera"]
@@ -39,6 +40,7 @@ class Event:
     box: Box | None = None
     state: str | None = None
     detail: str | None = None
+    other: int | None = None
 
 
 def iso_time(time_us: int) -> str:

@@ -164,21 +164,27 @@ class TrackletUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A tracklet belongs to an identity: a new one (`kind` OPEN) or a known one (ASSIGN).
+    """What an associator has found out about identities.
+
+    OPEN: the tracklet is somebody new, `identity`. ASSIGN: the tracklet is `identity`, whoever it was taken for before.
+    MERGE: `identity` was the older `other` all along. SPLIT: the tracklet is not `other`, whom it was taken for, but
+    somebody new, `identity`.
 
     Attributes:
-        kind: OPEN or ASSIGN.
-        tracklet: Which tracklet.
+        kind: Which of these.
+        tracklet: Which tracklet; None for MERGE.
         identity: Number of the identity, from 1 over the site.
-        probability: That an ASSIGN is right; None for OPEN.
+        probability: That it is right; None for OPEN.
         evidence: What it was decided on, for the log.
+        other: The second identity of MERGE and SPLIT.
     """
 
     kind: EventType
-    tracklet: TrackletKey
+    tracklet: TrackletKey | None
     identity: int
     probability: float | None
     evidence: Mapping[str, JsonScalar]
+    other: int | None = None
 
 
 class Associator(Protocol):
@@ -190,4 +196,8 @@ class Associator(Protocol):
 
     def update(self, update: TrackletUpdate) -> list[Decision]:
         """Takes the next frame of any camera, in capture-time order, and decides what can be decided."""
+        ...
+
+    def close(self) -> list[Decision]:
+        """Looks at everything once more at the end of a run, when all tracklets have ended."""
         ...

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from reid_pipeline.configs.loading import load_settings
 from reid_pipeline.configs.settings import CameraSettings, DetectorSettings, EncoderSettings, Settings, non_default
-from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
@@ -33,6 +33,7 @@ from reid_pipeline.pipeline.model_names import serving_encoder
 from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.progress import RunProgress
+from reid_pipeline.pipeline.protocols import Associator
 from reid_pipeline.pipeline.runner import Camera, Run, Signals
 from reid_pipeline.pipeline.runtime_choice import RuntimeOptions
 from reid_pipeline.pipeline.sources import (
@@ -53,7 +54,6 @@ from reid_pipeline.storage.database import Database, open_database
 from reid_pipeline.storage.records import ModelRecord, RunStatus, SourceState
 from reid_pipeline.storage.records import SourceSpec as SourceRecord
 from reid_pipeline.storage.repository import Repository
-from reid_pipeline.storage.vector_index import ExactIndex
 from reid_pipeline.storage.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -211,11 +211,10 @@ class _Site:
         models["reid"]["base"] = self._base  # another hash: a promoted descendant serves
         return models
 
-    def _build_associator(self, first_us: int) -> PrototypeAssociator:
-        memory_us = self._settings.association.memory // timedelta(microseconds=1)
-        index = ExactIndex(self._encoder.dim)
-        number, different = self._repository.next_identity(), self._encoder.different
-        associator = PrototypeAssociator(index, number, memory_us, different)
+    def _build_associator(self, first_us: int) -> Associator:
+        settings, space = self._settings.association, EmbeddingSpace.of(self._encoder)
+        associator = build_associator(settings, space, self._repository.next_identity())
+        memory_us = settings.memory // timedelta(microseconds=1)
         associator.restore(self._repository.gallery(self._encoder.model_hash, first_us - memory_us))
         return associator
 

@@ -16,8 +16,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis, FrameResult
@@ -48,7 +48,7 @@ class Camera:
     max_frames: int | None = None
     video: AnnotatedVideo | None = None
     monitor: CameraMonitor = field(default_factory=CameraMonitor)
-    identities: dict[int, int] = field(default_factory=dict)  # of open tracklets
+    identities: dict[int, int | None] = field(default_factory=dict)  # of open tracklets; None: not known yet
     last_frame: int = 0
     last_us: int = 0
     first_us: int | None = None
@@ -218,6 +218,7 @@ class Run:
             camera.first_us = frame.time_us
         boxes = dict(zip(result.tracked.numbers, result.tracked.boxes.tolist(), strict=True))
         for number, first_frame in result.update.started:
+            camera.identities[number] = None
             journal.start_tracklet(
                 NewTracklet(camera.name, number, camera.source_id, self._run_id, first_frame, frame.time_us)
             )
@@ -238,17 +239,19 @@ class Run:
     ) -> None:
         journal.add_views(views)
         time_text = iso_time(update.time_us)
-        for decision in decisions:
-            number = decision.tracklet[1]
-            camera.identities[number] = decision.identity
-            for event in _identity_events(decision, update.time_us):
-                journal.decide(event)
-            journal.tell(
-                Event("update", time_text, camera.name, update.frame, number, decision.identity, decision.probability)
-            )
+        self._note_decisions(decisions, update, journal)
         for number in update.ended:
             journal.end_tracklet(camera.name, number)
             journal.tell(Event("end", time_text, camera.name, update.frame, number, camera.identities.get(number)))
+
+    def _note_decisions(self, decisions: Sequence[Decision], update: TrackletUpdate, journal: Journal) -> None:
+        """Notes decisions, which may be about any camera, and keeps the identities of open tracklets up to date."""
+        for decision in decisions:
+            for event in _identity_events(decision, update.time_us):
+                journal.decide(event)
+            journal.tell(_told(decision, update))
+            for camera in self._cameras:
+                _keep_identities(camera, decision)
 
     def _forget_ended(self, camera: Camera, update: TrackletUpdate) -> None:
         for number in update.ended:
@@ -256,13 +259,17 @@ class Run:
 
     def _end_cameras(self, journal: Journal) -> None:
         """Ends the tracklets of all cameras and notes which sources were read to their end."""
+        updates: list[TrackletUpdate] = []
         for camera in self._cameras:
             views, update = camera.analysis.close()
             decisions = self._associator.update(update)
             self._note_update(camera, views, update, decisions, journal)
+            updates.append(update)
             journal.progress(SourceProgress(camera.source_id, camera.last_frame, self._was_read_to_end(camera)))
             if camera.video is not None:
                 camera.video.close()
+        if self._cameras:
+            self._note_decisions(self._associator.close(), max(updates, key=_time_of), journal)
         self._tell_camera_events(journal)
 
     def _was_read_to_end(self, camera: Camera) -> bool:
@@ -281,19 +288,46 @@ class Run:
 
 
 def _identity_events(decision: Decision, time_us: int) -> list[IdentityEvent]:
-    camera, number = decision.tracklet
-    assign = IdentityEvent(
-        EventType.ASSIGN,
+    camera, number = decision.tracklet or (None, None)
+    event = IdentityEvent(
+        decision.kind,
         time_us,
         decision.identity,
+        other=decision.other,
         camera=camera,
         number=number,
         probability=decision.probability,
         evidence=decision.evidence,
     )
-    if decision.kind is EventType.OPEN:
-        return [IdentityEvent(EventType.OPEN, time_us, decision.identity, camera=camera, number=number), assign]
-    return [assign]
+    return [event, replace(event, type=EventType.ASSIGN)] if decision.kind is EventType.OPEN else [event]
+
+
+def _told(decision: Decision, update: TrackletUpdate) -> Event:
+    """The line of `events.ndjson` for a decision; of a tracklet in another camera the present frame is not known."""
+    camera, number = decision.tracklet or (update.camera, None)
+    kind: Literal["merge", "split", "update"] = "update"
+    if decision.kind is EventType.MERGE:
+        kind = "merge"
+    elif decision.kind is EventType.SPLIT:
+        kind = "split"
+    frame = update.frame if camera == update.camera else None
+    return Event(
+        kind, iso_time(update.time_us), camera, frame, number, decision.identity, decision.probability,
+        other=decision.other,
+    )  # fmt: skip
+
+
+def _keep_identities(camera: Camera, decision: Decision) -> None:
+    if decision.tracklet is None:
+        for number, identity in camera.identities.items():
+            if identity == decision.identity and decision.other is not None:
+                camera.identities[number] = decision.other
+    elif decision.tracklet[0] == camera.name and decision.tracklet[1] in camera.identities:
+        camera.identities[decision.tracklet[1]] = decision.identity
+
+
+def _time_of(update: TrackletUpdate) -> int:
+    return update.time_us
 
 
 def _rounded(box: list[float]) -> tuple[float, float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,12 @@ def write_tracks(repository: Repository, folder: Path, cameras: Sequence[TracksO
             together.setdefault(suffix, []).extend(_mtmc_lines(entry.camera, known))
     for suffix, lines in together.items():
         _write(folder / f"mtmc{suffix}.txt", lines)
+
+
+def write_mtmc(path: Path, cameras: Mapping[str, Iterable[TrackletBoxes]]) -> None:
+    """Writes one ``mtmc.txt``, which appears whole, of tracklets by camera; without an identity they are not in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, [line for camera, tracklets in cameras.items() for line in _mtmc_lines(camera, tracklets)])
 
 
 def days_between(first_us: int, last_us: int) -> tuple[int, ...]:

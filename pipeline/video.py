@@ -30,7 +30,7 @@ def identity_colour(identity: int | None) -> Colour:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
-def draw(image: Image, tracked: TrackedBoxes, identities: Mapping[int, int]) -> Image:
+def draw(image: Image, tracked: TrackedBoxes, identities: Mapping[int, int | None]) -> Image:
     """A copy of the image with boxes, tracklet numbers and identities.
 
     Args:
@@ -74,7 +74,7 @@ class AnnotatedVideo:
         self._container = av.open(str(path), "w")
         self._stream: av.video.stream.VideoStream | None = None
 
-    def write(self, frame: Frame, tracked: TrackedBoxes, identities: Mapping[int, int]) -> None:
+    def write(self, frame: Frame, tracked: TrackedBoxes, identities: Mapping[int, int | None]) -> None:
         """Adds one frame; the first one decides the size."""
         if self._stream is None:
             self._stream = self._open_stream(frame.image)

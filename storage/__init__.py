@@ -3,6 +3,7 @@
 Reading and writing:
 - `database`: opens ``site.db`` of a data folder; transactions; the lock that a run holds.
 - `repository`: every question to the database, and what is set up before a run.
+- `corrections`: an operator's merge, split and undo. `actor`: who does something that is logged.
 - `writer`: the one thread that stores what a run finds, one transaction a time.
 - `crop_store`: the pictures of tracklets on disk.
 - `vector_index`: nearest embeddings.
@@ -16,7 +17,9 @@ Behind them:
 - `schema`: the tables, each index with the query that needs it.
 - `migrate`, `migrations`: from the schema of an older version to this one.
 - `apply`: the statements of one commit. `row_ids`: what they remember between commits.
-- `identity_log`: what each decision about identities changes, and the log of all.
+- `identity_log`: what each decision about identities changes, and the log of all. `settlement`: what it says without
+  the decisions that were undone. `operator_words`: what operators said, which the machine may not overrule.
+- `journeys`: identities and their paths, read for people.
 - `removal`: removing what a source gave.
 - `box_codec`: the bytes that boxes are stored as.
 """

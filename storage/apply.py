@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from reid_pipeline.storage.box_codec import pack_boxes
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.errors import UnknownRecord
-from reid_pipeline.storage.identity_log import apply_event
+from reid_pipeline.storage.identity_log import IdentityLog
 from reid_pipeline.storage.records import BoxRun, Changes, NewTracklet, SourceProgress, TrackletEnd, View
 from reid_pipeline.storage.row_ids import RowIds
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Segment, Source, Tracklet
@@ -18,12 +18,13 @@ from reid_pipeline.storage.schema import Camera, Crop, Embedding, Segment, Sourc
 class ChangeApplier:
     """Applies changes inside a transaction of the caller.
 
-    It remembers row ids between calls: after a transaction that was rolled back, make a new one.
+    It remembers row ids and operators' words between calls: after a transaction that was rolled back, make a new one.
     """
 
     def __init__(self, crops: CropStore) -> None:
         self._crops = crops
         self._rows = RowIds()
+        self._identities = IdentityLog(self._rows)
 
     def apply(self, connection: Connection, changes: Changes) -> Sequence[str]:
         """Writes the files of new views, then all rows.
@@ -39,8 +40,8 @@ class ChangeApplier:
         self._begin_tracklets(connection, changes.new_tracklets)
         self._append_boxes(connection, changes.boxes)
         replaced = self._store_views(connection, changes.views)
-        for event in changes.identity_events:
-            apply_event(connection, event, self._rows)
+        if changes.identity_events:
+            self._identities.apply(connection, changes.identity_events)
         self._end_tracklets(connection, changes.ends)
         _store_progress(connection, changes.progress)
         return replaced

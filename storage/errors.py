@@ -6,6 +6,7 @@ StorageError                  anything this package raises on purpose
 │   ├── NotASiteDatabase      site.db is no database, is damaged or belongs to another program
 │   ├── NewerSchema           site.db was written by a newer version of this program
 │   ├── SiteBusy              another run is writing to it
+│   ├── CorrectionRefused     an operator's merge, split or undo names something wrong
 │   └── ModelError            a model, its card or its files cannot be used
 │       └── PromotedModelMissing  the encoder that was promoted last is gone or changed
 ├── UnknownRecord             a camera, source, tracklet, identity or model that the database does not have
@@ -41,6 +42,10 @@ class NewerSchema(InputError):
 
 class SiteBusy(InputError):
     """Another run is writing to this site."""
+
+
+class CorrectionRefused(InputError):
+    """An operator's merge, split or undo names something that is not so."""
 
 
 class ModelError(InputError):

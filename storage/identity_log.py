@@ -1,51 +1,84 @@
 """Decisions about identities: how each changes the tables, the log of all, and its reading.
 
 The log says what was decided and in which order; `Tracklet.identity` and `Identity.merged_into` are its result, kept so
-that no query has to follow chains.
+that no query has to follow chains. What the machine decides against an operator's word is dropped.
 """
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from reid_pipeline.storage.errors import UnknownRecord
-from reid_pipeline.storage.records import EventType, IdentityEvent, IdentityLogRecord
+from reid_pipeline.storage.operator_words import OperatorWords, keep_word
+from reid_pipeline.storage.records import MACHINE, EventType, IdentityEvent, IdentityLogRecord
 from reid_pipeline.storage.row_ids import RowIds
-from reid_pipeline.storage.schema import Camera, Identity, IdentityLogEntry, Site, Tracklet
+from reid_pipeline.storage.schema import Camera, Identity, IdentityLogEntry, Site, Tracklet, UndoneDecision
+from reid_pipeline.storage.settlement import IS_UNDONE, settle, survivor_of, tracklets_of
+
+logger = logging.getLogger(__name__)
+
+# From here on count the identities that operators make beside a run, which itself counts the others.
+BESIDE_A_RUN: Final = 1_000_000_000
 
 
-def apply_event(connection: Connection, event: IdentityEvent, rows: RowIds) -> None:
-    """Changes the tables by one decision and logs it.
+class IdentityLog:
+    """Applies decisions inside transactions of the caller.
 
-    Raises:
-        UnknownRecord: The tracklet or an identity that should exist does not.
+    It remembers operators' words between calls: after a transaction that was rolled back, make a new one.
     """
-    tracklet = None
-    if event.camera is not None and event.number is not None:
-        tracklet = rows.tracklet(connection, event.camera, event.number)
-    match event.type:
-        case EventType.OPEN:
-            _open(connection, event)
-        case EventType.ASSIGN:
-            _assign(connection, tracklet, _survivor(connection, event.identity))
-        case EventType.SPLIT:
-            _open(connection, event)
-            _assign(connection, tracklet, event.identity)
-        case EventType.MERGE:
-            _merge(connection, _survivor(connection, event.identity), _survivor(connection, event.other))
-    _log(connection, event, tracklet)
+
+    def __init__(self, rows: RowIds) -> None:
+        self._rows = rows
+        self._words = OperatorWords()
+
+    def apply(self, connection: Connection, events: Iterable[IdentityEvent]) -> tuple[int, ...]:
+        """Changes the tables by decisions, in their order, and logs them.
+
+        Of the machine's MERGE, ASSIGN and SPLIT those are dropped with a warning that an operator's word speaks
+        against; a SPLIT still opens its identity, which later decisions may name.
+
+        Returns:
+            Their ids in the log; a dropped one has none.
+
+        Raises:
+            UnknownRecord: A tracklet or an identity that should exist does not.
+        """
+        self._words.refresh(connection)
+        logged = (self._apply(connection, event) for event in events)
+        return tuple(log_id for log_id in logged if log_id is not None)
+
+    def _apply(self, connection: Connection, event: IdentityEvent) -> int | None:
+        tracklet = None
+        if event.camera is not None and event.number is not None:
+            tracklet = self._rows.tracklet(connection, event.camera, event.number)
+        if event.actor != MACHINE:
+            return _apply_word(connection, event, tracklet)
+        objection = self._words.objection(connection, event, tracklet)
+        if objection is None:
+            _change(connection, event, tracklet)
+            return _log(connection, event, tracklet)
+        logger.warning("%s of identity %d was dropped, an operator decided: %s", event.type, event.identity, objection)
+        if event.type is not EventType.SPLIT:
+            return None
+        opening = replace(event, type=EventType.OPEN, other=None, camera=None, number=None)
+        _change(connection, opening, None)
+        return _log(connection, opening, None)
 
 
 def read_history(session: Session, identity: int) -> tuple[IdentityLogRecord, ...]:
     """The decisions that name an identity on either side, oldest first."""
     entry = IdentityLogEntry
     query = (
-        select(entry, Camera.name, Tracklet.number)
+        select(entry, Camera.name, Tracklet.number, UndoneDecision.undo_id)
         .outerjoin(Tracklet, Tracklet.id == entry.tracklet_id)
         .outerjoin(Camera, Camera.id == Tracklet.camera_id)
+        .outerjoin(UndoneDecision, UndoneDecision.log_id == entry.id)
         .where(or_(entry.identity == identity, entry.other == identity))
         .order_by(entry.id)
     )
@@ -61,15 +94,67 @@ def read_history(session: Session, identity: int) -> tuple[IdentityLogRecord, ..
             probability=row.probability,
             evidence=row.evidence,
             actor=row.actor,
+            log_id=row.id,
+            undone_by=undone_by,
         )
-        for row, camera, number in session.execute(query)
+        for row, camera, number, undone_by in session.execute(query)
     )
+
+
+def _apply_word(connection: Connection, event: IdentityEvent, tracklet: int | None) -> int:
+    """Applies an operator's decision, and keeps which tracklets it was about."""
+    if event.type is EventType.UNDO:
+        return _undo(connection, event)
+    left = connection.scalar(select(Tracklet.identity).where(Tracklet.id == tracklet))
+    _change(connection, event, tracklet)
+    log_id = _log(connection, event, tracklet)
+    if event.type is not EventType.OPEN:
+        identity = survivor_of(connection, event.identity)
+        others = tracklets_of(connection, left) if left not in (None, identity) else ()
+        keep_word(connection, log_id, tracklets_of(connection, identity), others)
+    return log_id
+
+
+def _undo(connection: Connection, event: IdentityEvent) -> int:
+    """Takes a decision back; of the machine's that is a word of its own, of an operator's it is the end of one."""
+    undo_id, entry = _log(connection, event, None), IdentityLogEntry
+    kind, actor = connection.execute(select(entry.type, entry.actor).where(entry.id == event.undoes)).one()
+    split = kind == EventType.SPLIT.value
+    undone = [event.undoes, *(_parts(connection, event.identity) if split else ())]
+    connection.execute(insert(UndoneDecision), [{"undo_id": undo_id, "log_id": each} for each in undone])
+    settle(connection, (event.identity, event.other))
+    one, other = (survivor_of(connection, each) for each in (event.identity, event.other))
+    if actor == MACHINE and (split or one != other):
+        others = tracklets_of(connection, other) if one != other else ()
+        keep_word(connection, undo_id, tracklets_of(connection, one), others)
+    return undo_id
+
+
+def _parts(connection: Connection, identity: int) -> Sequence[int]:
+    """An operator's SPLIT of several tracklets is one SPLIT, which makes the identity, and an ASSIGN for each other."""
+    entry = IdentityLogEntry
+    assigned = (entry.identity == identity) & (entry.type == EventType.ASSIGN.value) & (entry.actor != MACHINE)
+    return connection.scalars(select(entry.id).where(assigned, ~IS_UNDONE)).all()
+
+
+def _change(connection: Connection, event: IdentityEvent, tracklet: int | None) -> None:
+    match event.type:
+        case EventType.OPEN:
+            _open(connection, event)
+        case EventType.ASSIGN:
+            _assign(connection, tracklet, survivor_of(connection, event.identity))
+        case EventType.SPLIT:
+            _open(connection, event)
+            _assign(connection, tracklet, event.identity)
+        case EventType.MERGE:
+            _merge(connection, survivor_of(connection, event.identity), survivor_of(connection, event.other))
 
 
 def _open(connection: Connection, event: IdentityEvent) -> None:
     connection.execute(insert(Identity).values(id=event.identity, opened_us=event.time_us, vacant=False))
-    following = event.identity + 1
-    connection.execute(update(Site).where(Site.next_identity < following).values(next_identity=following))
+    if event.identity < BESIDE_A_RUN:
+        following = event.identity + 1
+        connection.execute(update(Site).where(Site.next_identity < following).values(next_identity=following))
 
 
 def _assign(connection: Connection, tracklet: int | None, identity: int) -> None:
@@ -84,27 +169,21 @@ def _merge(connection: Connection, one: int, other: int) -> None:
     redirected = or_(Identity.id == younger, Identity.merged_into == younger)
     connection.execute(update(Identity).where(redirected).values(merged_into=older))
     connection.execute(update(Tracklet).where(Tracklet.identity == younger).values(identity=older))
+    has_tracklet = exists().where(Tracklet.identity == older)
+    connection.execute(update(Identity).where(Identity.id == older, has_tracklet).values(vacant=False))
 
 
-def _survivor(connection: Connection, identity: int | None) -> int:
-    query = select(func.coalesce(Identity.merged_into, Identity.id)).where(Identity.id == identity)
-    survivor: int | None = connection.scalar(query)
-    if survivor is None:
-        raise UnknownRecord(f"identity {identity} is not in the database; it was never opened")
-    return survivor
-
-
-def _log(connection: Connection, event: IdentityEvent, tracklet: int | None) -> None:
-    connection.execute(
-        insert(IdentityLogEntry).values(
-            at_us=time.time_ns() // 1000,
-            time_us=event.time_us,
-            type=event.type.value,
-            identity=event.identity,
-            other=event.other,
-            tracklet_id=tracklet,
-            probability=event.probability,
-            evidence=dict(event.evidence),
-            actor=event.actor,
-        )
-    )
+def _log(connection: Connection, event: IdentityEvent, tracklet: int | None) -> int:
+    """Adds a decision to the log and returns its id."""
+    values = {
+        "at_us": time.time_ns() // 1000,
+        "time_us": event.time_us,
+        "type": event.type.value,
+        "identity": event.identity,
+        "other": event.other,
+        "tracklet_id": tracklet,
+        "probability": event.probability,
+        "evidence": dict(event.evidence),
+        "actor": event.actor,
+    }
+    return connection.execute(insert(IdentityLogEntry).values(values).returning(IdentityLogEntry.id)).scalar_one()

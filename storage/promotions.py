@@ -7,7 +7,6 @@ the encoder that the site is configured with. A model may only be promoted where
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from reid_pipeline.storage.actor import current_user
 from reid_pipeline.storage.errors import ModelError, StorageError
 from reid_pipeline.storage.model_card import Model
 from reid_pipeline.storage.model_registry import SITE_MODELS, ModelRegistry
@@ -149,7 +149,7 @@ class PromotionLog:
         reason: str,
     ) -> Promotion:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = Promotion(now, _user(), action, base, *model, previous, reason)
+        entry = Promotion(now, current_user(), action, base, *model, previous, reason)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
@@ -169,13 +169,6 @@ def serving_entry(data_dir: Path, base: str) -> Promotion | None:
 
 def _end_of_last_line(content: bytes) -> int:
     return content.rfind(b"\n") + 1
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's number without a name
-        return str(os.getuid())
 
 
 def _encoder_hash(model: Model) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from reid_pipeline.storage.box_codec import BoxArrays
 
 Box: TypeAlias = tuple[float, float, float, float]
 JsonScalar: TypeAlias = str | int | float | bool | None
+
+MACHINE: Final = "machine"  # who decides where no operator does
 
 
 class RunStatus(StrEnum):
@@ -37,6 +39,7 @@ class EventType(StrEnum):
     ASSIGN = "assign"  # a tracklet belongs to an identity
     MERGE = "merge"  # an identity was another, older one all along
     SPLIT = "split"  # a tracklet leaves its identity for a new one
+    UNDO = "undo"  # an operator takes a MERGE or SPLIT back
 
 
 # What a run writes
@@ -124,7 +127,8 @@ class IdentityEvent:
 
     Attributes:
         type: OPEN makes `identity`. ASSIGN gives it the tracklet. MERGE ends `identity` in favour of the older
-            `other`. SPLIT makes `identity` and gives it the tracklet, which was `other`'s.
+            `other`. SPLIT makes `identity` and gives it the tracklet, which was `other`'s. UNDO takes a MERGE or SPLIT
+            of these two back.
         time_us: Capture time that the decision was made at.
         identity: Who it is about.
         other: The second identity of a merge or split.
@@ -132,7 +136,8 @@ class IdentityEvent:
         number: Number of the tracklet.
         probability: That the decision is right, calibrated, where there is one.
         evidence: What led to it.
-        actor: Who decided: ``machine``, or an operator's name.
+        actor: Who decided: `MACHINE`, or an operator's name.
+        undoes: Of an UNDO, what it takes back, by its id in the log.
     """
 
     type: EventType
@@ -143,7 +148,8 @@ class IdentityEvent:
     number: int | None = None
     probability: float | None = None
     evidence: Mapping[str, JsonScalar] = field(default_factory=dict)
-    actor: str = "machine"
+    actor: str = MACHINE
+    undoes: int | None = None
 
     def __post_init__(self) -> None:
         if (self.camera is None) != (self.number is None):
@@ -154,6 +160,8 @@ class IdentityEvent:
             raise ValueError(f"split of identity {self.identity}: expected `other`, which the tracklet leaves")
         if self.type is EventType.MERGE and (self.other is None or self.other >= self.identity):
             raise ValueError(f"merge of identity {self.identity}: expected an older `other`, got {self.other}")
+        if self.type is EventType.UNDO and (self.undoes is None or self.other is None or self.actor == MACHINE):
+            raise ValueError(f"undo of identity {self.identity}: expected `undoes`, `other` and an operator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +317,8 @@ class IdentityRecord:
 class IdentityLogRecord:
     """A decision as it was logged at wall-clock time `at_us`, else as in `IdentityEvent`.
 
-    A tracklet that was removed since has left no `camera` and `number`.
+    A tracklet that was removed since has left no `camera` and `number`. `log_id` counts the decisions of a site;
+    `undone_by` is that of the UNDO which took this one back.
     """
 
     at_us: int
@@ -322,3 +331,14 @@ class IdentityLogRecord:
     probability: float | None
     evidence: Mapping[str, JsonScalar]
     actor: str
+    log_id: int
+    undone_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorLink:
+    """An operator's word about two tracklets, each as camera and number: one person (`same`), or two."""
+
+    first: tuple[str, int]
+    second: tuple[str, int]
+    same: bool

@@ -20,12 +20,15 @@ from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import read_history
+from reid_pipeline.storage.journeys import IdentityOverview, JourneyRecord, read_identities, read_journey
+from reid_pipeline.storage.operator_words import read_links
 from reid_pipeline.storage.records import (
     CameraTotals,
     GalleryRow,
     IdentityLogRecord,
     IdentityRecord,
     ModelRecord,
+    OperatorLink,
     RunStatus,
     SourceSpec,
     SourceState,
@@ -67,6 +70,11 @@ class Repository:
         """The models of the latest run, by what they are used for; empty where there was none."""
         with self._database.session_scope() as session:
             return session.scalar(select(Run.models).order_by(Run.id.desc()).limit(1)) or {}
+
+    def last_settings(self) -> Mapping[str, object]:
+        """What the latest run was configured with; empty where there was none."""
+        with self._database.session_scope() as session:
+            return session.scalar(select(Run.settings).order_by(Run.id.desc()).limit(1)) or {}
 
     def end_run(self, run_id: int, status: RunStatus, ended_us: int) -> None:
         """Notes how a run ended.
@@ -231,6 +239,37 @@ class Repository:
         """The decisions that name an identity on either side, oldest first."""
         with self._database.session_scope() as session:
             return read_history(session, identity)
+
+    def identities(
+        self, camera: str | None = None, since_us: int | None = None, until_us: int | None = None
+    ) -> tuple[IdentityOverview, ...]:
+        """All identities by number, or those with a tracklet in a camera or a time; only such tracklets are counted.
+
+        Args:
+            camera: Name of the camera; an unknown one has seen nobody.
+            since_us: Tracklets that last at least until then.
+            until_us: Tracklets that begin before then.
+        """
+        with self._database.session_scope() as session:
+            return read_identities(session, camera, since_us, until_us)
+
+    def journey(self, identity: int) -> JourneyRecord:
+        """Where an identity went, or who it was merged into.
+
+        Raises:
+            UnknownRecord: It was never opened.
+        """
+        with self._database.session_scope() as session:
+            return read_journey(session, identity)
+
+    def operator_links(self) -> tuple[OperatorLink, ...]:
+        """What operators have said about pairs of tracklets, in the order of cameras and numbers.
+
+        As few as say all, if who is one with somebody is not those whom that one is not: the other links follow. Links
+        of one person lead from the first of several tracklets to each other.
+        """
+        with self._database.session_scope() as session:
+            return read_links(session.connection())
 
     def _read_boxes(self, query: Select[int, int | None, bytes]) -> Iterator[TrackletBoxes]:
         with self._database.session_scope() as session:

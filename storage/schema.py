@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 # SQLite counts rows only in a column that is exactly INTEGER; elsewhere 32 bits would be used up in two years.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
@@ -257,3 +257,31 @@ class IdentityLogEntry(Base):
     probability: Mapped[float | None]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
     actor: Mapped[str]
+
+
+class UndoneDecision(Base):
+    """A decision of the log that a later UNDO took back; one decision is taken back once."""
+
+    __tablename__ = "undone_decisions"
+    __table_args__ = (
+        UniqueConstraint("log_id"),  # settle: was a decision undone?
+    )
+
+    # In this order: the writer asks for the newest UNDO before each commit with decisions.
+    undo_id: Mapped[int] = mapped_column(RowId, ForeignKey("identity_log.id"), primary_key=True, autoincrement=False)
+    log_id: Mapped[int] = mapped_column(RowId, ForeignKey("identity_log.id"), primary_key=True, autoincrement=False)
+
+
+class DecisionTracklet(Base):
+    """A tracklet that an operator's decision was about, as `operator_words` explains."""
+
+    __tablename__ = "decision_tracklets"
+    __table_args__ = (
+        Index("ix_decision_tracklets_tracklet", "tracklet_id"),  # removal with its tracklet
+    )
+
+    log_id: Mapped[int] = mapped_column(RowId, ForeignKey("identity_log.id"), primary_key=True, autoincrement=False)
+    tracklet_id: Mapped[int] = mapped_column(
+        ForeignKey("tracklets.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    same: Mapped[bool]

@@ -243,7 +243,6 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, message: str) -> None:
         (HALL + "retention: {crops: 72h}", "retention"),
         (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),
-        (HALL + "association: {target_false_merge_rate: 0.002}", "association.target_false_merge_rate"),
     ],
 )
 def test_what_is_not_built_yet_says_so(tmp_path: Path, text: str, key: str) -> None:

@@ -1,5 +1,7 @@
 """One contract for every associator, played as a site of cameras at one frame a second."""
 
+from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,9 +9,13 @@ import pytest
 
 from reid_pipeline.pipeline import association
 from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.protocols import TrackletUpdate, TrackletView
+from reid_pipeline.pipeline.replay import updates_of
+from reid_pipeline.pipeline.two_pass import TwoPassAssociator
 from reid_pipeline.storage.records import EventType, GalleryRow
 from reid_pipeline.storage.vector_index import ExactIndex
+from tests.pipeline import crowd
 
 DIM, SECOND_US, HOUR_US = 64, 1_000_000, 3_600_000_000
 MEMORY_US = 2 * HOUR_US
@@ -26,9 +32,14 @@ def look(person, noise=0.0, seed=0):
 class Site:
     """Plays updates to an associator and notes who got which identity, and how."""
 
-    def __init__(self, associator):
+    def __init__(self, associator, prototypes):
         self.associator = associator
+        self.prototypes = prototypes  # the same, or what it begins with
         self.known = set()
+        self.open = set()
+        self.shown = set()  # tracklets with a view
+        self.frames = {}
+        self.spans = {}
         self.identities = {}
         self.kinds = {}
         self.decisions = []
@@ -41,6 +52,15 @@ class Site:
         update = TrackletUpdate(
             camera, frame, start_us + frame * SECOND_US, started, tuple(people), views, tuple(ended)
         )
+        return self.update(update)
+
+    def update(self, update):
+        self.open |= {(update.camera, number) for number, _ in update.started}
+        self.open -= {(update.camera, number) for number in update.ended}
+        self.shown |= {(update.camera, view.number) for view in update.views}
+        self.frames[update.camera] = update.frame, update.time_us
+        for number in update.seen:
+            self.spans.setdefault((update.camera, number), [update.frame] * 2)[1] = update.frame
         decisions = self.associator.update(update)
         for decision in decisions:
             assert decision.tracklet not in self.identities, "decided twice"
@@ -55,10 +75,35 @@ class Site:
             self.frame(camera, frame, {number: look(person, 0.03, frame)})
         self.frame(camera, frames[-1] + 1, {}, ended=[number])
 
+    def close(self):
+        """Ends all tracklets and the run; gives who each tracklet is in the end."""
+        for camera, (frame, time_us) in self.frames.items():
+            ended = tuple(number for name, number in sorted(self.open) if name == camera)
+            self.update(TrackletUpdate(camera, frame, time_us, (), (), (), ended))
+        book = IdentityBook()
+        self.decisions += self.associator.close()
+        book.apply(self.decisions)
+        found = {tracklet: book.identity(tracklet) for tracklet in self.spans}
+        return {tracklet: identity for tracklet, identity in found.items() if identity is not None}
 
-@pytest.fixture(params=[PrototypeAssociator])
+
+@pytest.fixture(params=[PrototypeAssociator, TwoPassAssociator], ids=lambda build: build.__name__)
 def make_site(request):
-    return lambda next_identity=1: Site(request.param(ExactIndex(DIM), next_identity, MEMORY_US))
+    def make(next_identity=1):
+        first = PrototypeAssociator(ExactIndex(DIM), next_identity, MEMORY_US)
+        two_passes = request.param is TwoPassAssociator
+        return Site(TwoPassAssociator(first, MEMORY_US, 0.002, topology=True) if two_passes else first, first)
+
+    return make
+
+
+def assert_apart(identities, spans):
+    """Tracklets of one camera that have a frame in common never share an identity."""
+    members = defaultdict(list)
+    for tracklet, identity in identities.items():
+        members[tracklet[0], identity].append(spans[tracklet])
+    for times in members.values():
+        assert all(before[1] < after[0] for before, after in pairwise(sorted(times)))
 
 
 def test_the_same_look_in_two_cameras_is_one_identity(make_site):
@@ -149,7 +194,7 @@ def test_the_oldest_are_forgotten_where_there_are_too_many(make_site, monkeypatc
     site = make_site()
     for person in range(30):
         site.stay("hall", range(20 * person + 1, 20 * person + 9), person + 1, person)
-    assert len(site.associator) <= 21
+    assert len(site.prototypes) <= 21
     site.stay("lobby", range(700, 708), 1, 29)
     site.stay("lobby", range(720, 728), 2, 0)
     assert site.identities["lobby", 1] == site.identities["hall", 30]
@@ -192,9 +237,9 @@ def test_people_are_matched_one_to_one(make_site):
 
 
 def wander(site, seed, frames=150):
-    """Four looks wander through two cameras; returns the first and last frame of each tracklet."""
+    """Four looks wander through two cameras."""
     random = np.random.default_rng(seed)
-    spans, inside, next_number = {}, {"hall": {}, "lobby": {}}, 1
+    inside, next_number = {"hall": {}, "lobby": {}}, 1
     for frame in range(1, frames):
         for camera, people in inside.items():
             ended = [number for number in people if random.random() < 0.1]
@@ -207,22 +252,14 @@ def wander(site, seed, frames=150):
                 number: look(person, 0.05, frame) if random.random() < 0.5 else None
                 for number, person in people.items()
             }
-            for number in views:
-                spans.setdefault((camera, number), [frame, frame])[1] = frame
             site.frame(camera, frame, views, ended)
-    return spans
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_in_any_crowd_the_rules_hold(make_site, seed):
     site = make_site()
-    spans = wander(site, seed)
-    members = {}
-    for tracklet, identity in site.identities.items():
-        members.setdefault((tracklet[0], identity), []).append(spans[tracklet])
-    for times in members.values():
-        ordered = sorted(times)
-        assert all(before[1] < after[0] for before, after in pairwise(ordered))
+    wander(site, seed)
+    assert_apart(site.identities, site.spans)
     opened = [decision.identity for decision in site.decisions if decision.kind is EventType.OPEN]
     assert opened == list(range(1, len(opened) + 1))
     assert set(site.identities.values()) == set(opened)
@@ -230,7 +267,42 @@ def test_in_any_crowd_the_rules_hold(make_site, seed):
 
 def test_the_same_updates_give_the_same_decisions(make_site):
     first, second = make_site(), make_site()
-    wander(first, 5)
-    wander(second, 5)
+    for site in (first, second):
+        wander(site, 5)
+        site.close()
     assert first.decisions == second.decisions
     assert len(first.decisions) > 20
+
+
+def pass_through(site, seed):
+    """A crowd, close together so that many are in one camera at one time, walks through four cameras."""
+    people = crowd.draw_crowd(people=12, sightings=8, noise=0.15, seed=seed)
+    squeezed = replace(people, starts_s=people.starts_s / 4, ends_s=people.starts_s / 4 + crowd.STAY_S)
+    assert np.triu(squeezed.apart & ~people.same, 1).sum() > 20
+    for update in updates_of(squeezed.record()):
+        site.update(update)
+
+
+@pytest.mark.parametrize("play", [wander, pass_through])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rules_hold_after_the_end_too(make_site, play, seed):
+    site = make_site(next_identity=5)
+    play(site, seed)
+    identities = site.close()
+    assert set(identities) == site.shown
+    assert_apart(identities, site.spans)
+    made = [each.identity for each in site.decisions if each.kind in {EventType.OPEN, EventType.SPLIT}]
+    assert made == list(range(5, 5 + len(made)))
+    assert set(identities.values()) <= set(made)
+
+
+def test_the_same_crowd_gives_the_same_decisions_at_the_end(make_site):
+    first, second = make_site(), make_site()
+    for site in (first, second):
+        pass_through(site, 1)
+        site.close()
+    assert first.decisions == second.decisions
+
+
+def test_the_end_of_a_run_without_anybody(make_site):
+    assert make_site().close() == {}

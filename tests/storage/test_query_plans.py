@@ -75,6 +75,7 @@ QUESTIONS = {
             "ix_segments_tracklet",
             "ix_embeddings_tracklet",
             "ix_identity_log_tracklet",
+            "ix_decision_tracklets_tracklet",
         },
     ),
 }

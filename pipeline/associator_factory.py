@@ -1,0 +1,48 @@
+"""The associator that the settings ask for: one place for all commands that make identities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reid_pipeline.configs.settings import AssociationSettings
+from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.encoder import GraphEncoder
+from reid_pipeline.pipeline.protocols import Associator
+from reid_pipeline.pipeline.two_pass import TwoPassAssociator
+from reid_pipeline.storage.vector_index import ExactIndex
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """What an associator has to know about an encoder.
+
+    Attributes:
+        dim: Length of an embedding.
+        different: Mean and standard deviation of the similarity of two different people, as the card says; None where
+            it does not.
+    """
+
+    dim: int
+    different: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, encoder: GraphEncoder) -> EmbeddingSpace:
+        """What an encoder tells."""
+        return cls(encoder.dim, encoder.different)
+
+
+def build_associator(
+    settings: AssociationSettings, space: EmbeddingSpace, next_identity: int = 1, *, topology: bool = True
+) -> Associator:
+    """Builds an associator that knows nobody yet.
+
+    Args:
+        settings: How identities are made.
+        space: Of the encoder whose embeddings it will get.
+        next_identity: First number that is free.
+        topology: Whether to learn and use how long people take from camera to camera.
+    """
+    memory_us = settings.memory // timedelta(microseconds=1)
+    first = PrototypeAssociator(ExactIndex(space.dim), next_identity, memory_us, space.different)
+    return TwoPassAssociator(first, memory_us, settings.target_false_merge_rate, topology=topology)

@@ -1,0 +1,116 @@
+"""The command `replay`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reid_pipeline.pipeline.cli_output import (
+    JsonOption,
+    VerboseOption,
+    print_json,
+    print_table,
+    show_progress,
+    start_output,
+)
+from reid_pipeline.pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from reid_pipeline.configs.settings import AssociationSettings
+
+
+def replay(
+    from_reid: Annotated[
+        Path | None, typer.Option(help="A re-ID data set: query and bounding_box_test.", metavar="DIR")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Or the data folder of a recorded site.", metavar="DIR")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="For --from-reid: a path or a name; bundled if left out.", metavar="NAME")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="For --from-reid: another seed, other journeys. 0 if left out.")
+    ] = None,
+    target_false_merge_rate: Annotated[
+        float | None, typer.Option(help="As in cameras.yaml: how many joins may be wrong.", metavar="RATE")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="As in cameras.yaml: how long somebody is recognised.", metavar="TIME")
+    ] = None,
+    topology: Annotated[
+        bool, typer.Option("--topology/--no-topology", help="Learn and use the ways from camera to camera.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Folder for tracks/mtmc.txt, and the truth.", metavar="DIR")] = None,
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make identities again without any video: of real crops whose people are known, or of a recorded site."""
+    start_output(json_output=json_output, verbose=verbose)
+    settings = _settings(target_false_merge_rate, memory)
+    if from_reid is not None and data is None:
+        fields = _replay_reid(from_reid, encoder or "bundled", seed or 0, settings, out, topology=topology)
+    elif data is not None and from_reid is None:
+        if encoder is not None or seed is not None:
+            raise InputError("--encoder and --seed: expected with --from-reid only; a site keeps its own encoder")
+        fields = _replay_site(data, settings, out, topology=topology)
+    else:
+        raise InputError("replay: expected either --from-reid DIR or --data DIR")
+    if json_output:
+        print_json(fields)
+    else:
+        print_table(("figure", "value"), [(name, _shorten(value)) for name, value in fields.items()])
+
+
+def _settings(target: float | None, memory: str | None) -> AssociationSettings:
+    from pydantic import ValidationError
+
+    from reid_pipeline.configs.schema import expectation_at
+    from reid_pipeline.configs.settings import AssociationSettings
+
+    given = {"target_false_merge_rate": target, "memory": memory}
+    try:
+        return AssociationSettings.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        expected = expectation_at(("association", key))
+        raise InputError(f"--{key.replace('_', '-')}: {first['input']}: expected {expected}") from error
+
+
+def _replay_reid(
+    folder: Path, encoder: str, seed: int, settings: AssociationSettings, out: Path | None, *, topology: bool
+) -> Mapping[str, object]:
+    from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
+    from reid_pipeline.pipeline.models import build_encoder
+    from reid_pipeline.pipeline.replay_reid import encode_crops, replay_seeds, write_replay
+
+    built = build_encoder(encoder)
+    with show_progress("crops") as progress:
+        encoded = encode_crops(folder, built, progress)
+    space = EmbeddingSpace.of(built)
+    [result] = replay_seeds(encoded, [seed], lambda: build_associator(settings, space, topology=topology))
+    fields: dict[str, object] = {
+        **result.as_dict(),
+        "target": settings.target_false_merge_rate,
+        "topology": topology,
+        "encoder": built.model.name,
+        "model_hash": built.model_hash,
+    }
+    if out is not None:
+        write_replay(out, result, fields)
+    return fields
+
+
+def _replay_site(
+    data: Path, settings: AssociationSettings, out: Path | None, *, topology: bool
+) -> Mapping[str, object]:
+    from reid_pipeline.pipeline.replay_site import replay_site
+
+    result = replay_site(data, settings, topology=topology, out=out)
+    return {**result.as_dict(), "target": settings.target_false_merge_rate, "topology": topology}
+
+
+def _shorten(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,257 @@
+"""The probability that two tracklets show one person, learnt from the tracklets of a site alone.
+
+No threshold and no label: of all pairs of tracklets nearly all show two people, so their bulk tells how alike two
+people look; what sticks out of it is the same person. `judge_pairs` does it in four steps:
+
+1. Looks are centred in each camera, and a similarity is expressed in deviations above what both tracklets have in
+   common with strangers of the other's camera. That takes out each camera's light and people who resemble everybody.
+2. Each look is averaged with its reciprocal neighbours: one bad view is outvoted.
+3. These similarities are a mixture of strangers (a gamma distribution, as they lean to the right) and the same person
+   (a normal one), fitted to all pairs. That gives a first probability.
+4. A logistic regression learns it from the similarity of the two looks themselves and from the neighbours that they
+   share. The two together are more telling than either, and where the first probability is all but one it goes on
+   telling good pairs from better ones. As averaging finds too many pairs, its odds are brought down to the number
+   that a mixture of the similarities before step 2 finds.
+
+Sources: scores normalised on both sides after Matejka et al., "Analysis of Score Normalization in Multilingual Speaker
+Recognition", 2017; neighbours averaged after Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human
+Annotation", 2018, section 3.4; the mixture after Efron, "Large-Scale Simultaneous Hypothesis Testing", 2004; shared
+reciprocal neighbours after Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse, stats
+from scipy.special import expit, logit
+
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+_FEW: Final = 8  # tracklets of a camera; with fewer, all cameras together tell what is usual
+_NEAREST: Final = 3  # likely the same person: left out of what is usual
+_NEIGHBOURS: Final = 6
+_RECIPROCAL: Final = 12  # neighbours of which those that agree are compared
+_SMOOTHED: Final = 4
+_ROUNDS: Final = 60
+_QUANTILES: Final = np.array([0.1, 0.5, 0.9])
+_NEVER: Final = 1e-6
+_NEWTON_STEPS: Final = 25
+_LIKEST: Final = 10  # pairs of strangers
+_DOUBT: Final = 4.0  # log-odds: the most that two looks speak against one person, beside how rare one is
+_CERTAIN: Final = 12.0  # log-odds: the most that they speak for one
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What the similarities of a site's tracklets are made of.
+
+    Attributes:
+        shape: Of the gamma distribution of strangers.
+        place: Its lower end.
+        scale: Its scale.
+        share: Part of the pairs that show one person.
+        mean: Of the normal distribution of the same person.
+        deviation: Its standard deviation.
+    """
+
+    shape: float
+    place: float
+    scale: float
+    share: float
+    mean: float
+    deviation: float
+
+    @property
+    def separation(self) -> float:
+        """Deviations of strangers between their mean and that of the same person."""
+        spread = self.shape**0.5 * self.scale
+        return float((self.mean - self.place - self.shape * self.scale) / spread)
+
+    def probability(self, similarities: Matrix) -> Matrix:
+        """That pairs with these similarities show one person; never falls as the similarity grows."""
+        middle = self.place + self.scale * float(stats.gamma.median(self.shape))
+        # Beyond its own mean the same person cannot get less likely: there the normal distribution falls faster.
+        within = np.clip(similarities, middle, self.mean + self.deviation)
+        same = self.share * stats.norm.pdf(within, self.mean, self.deviation)
+        other = (1.0 - self.share) * stats.gamma.pdf(within, self.shape, self.place, self.scale)
+        probability = np.where(similarities <= middle, 0.0, same / (same + other + 1e-300))
+        return np.asarray(np.maximum(probability, _NEVER), np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairJudgement:
+    """What the looks of N tracklets say.
+
+    Attributes:
+        log_odds: ``(N, N)``, symmetric, that two show one person.
+        mixture: Of the similarities that they rest on.
+        standouts: How many times more pairs are as much alike as only the `_LIKEST` likest of strangers are. Without
+            anybody who was seen twice it is about 1. It is counted before neighbours are averaged: that makes every
+            group of neighbours stand out, by chance too.
+    """
+
+    log_odds: Matrix
+    mixture: Mixture
+    standouts: float
+
+    @property
+    def probability(self) -> Matrix:
+        """``(N, N)``, 0-1."""
+        return np.asarray(expit(self.log_odds), np.float64)
+
+
+def judge_pairs(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> PairJudgement:
+    """Judges all pairs of tracklets; see the module.
+
+    Args:
+        looks: ``(N, D)``, mean embedding of each tracklet, of norm 1; N at least 3.
+        cameras: ``(N,)``, which camera each was seen by.
+        apart: ``(N, N)``, symmetric: pairs that are certainly two people.
+    """
+    centred = _centred(looks, cameras)
+    similarity = centred @ centred.T
+    own = normalise_similarity(similarity, cameras)
+    expanded = _with_neighbours(centred, own)
+    pairs = np.triu(~apart, 1)
+    together = normalise_similarity(expanded @ expanded.T, cameras)[pairs]
+    mixture = fit_mixture(together)
+    features = np.stack([np.ones_like(own), own, shared_neighbours(similarity)], axis=-1)
+    weights = _fit_logistic(features[pairs], mixture.probability(together))
+    plain = fit_mixture(own[pairs])
+    usual = float(logit(min(mixture.share, plain.share)))
+    # Averaging makes neighbours of strangers too; without it is seen how many pairs are one person in truth.
+    surplus = float(logit(mixture.share)) - usual
+    log_odds = np.clip(features @ weights - surplus, usual - _DOUBT, _CERTAIN)
+    return PairJudgement(np.asarray(log_odds, np.float64), mixture, _count_standouts(own[pairs], plain))
+
+
+def normalise_similarity(similarity: Matrix, cameras: Labels) -> Matrix:
+    """A similarity ``(N, N)`` in deviations above what is usual for both tracklets in the other's camera."""
+    mean, deviation = np.empty_like(similarity), np.empty_like(similarity)
+    everywhere = np.ones(len(cameras), bool)
+    for camera in np.unique(cameras):
+        there = cameras == camera
+        sample = np.sort(similarity[:, there if there.sum() >= _FEW else everywhere], axis=1)
+        usual = sample[:, : max(sample.shape[1] - _NEAREST, 2)]
+        mean[:, there] = usual.mean(axis=1)[:, None]
+        deviation[:, there] = np.maximum(usual.std(axis=1), 1e-3)[:, None]
+    above = (similarity - mean) / deviation
+    return np.asarray((above + above.T) / 2, np.float64)
+
+
+def fit_mixture(similarities: Matrix) -> Mixture:
+    """Fits the mixture to the similarities ``(P,)`` of all pairs by expectation and maximisation."""
+    order = np.sort(similarities)
+    strangers = np.ones(len(order))
+    shape, place, scale = _fit_strangers(order, strangers)
+    spread = shape**0.5 * scale
+    mixture = Mixture(shape, place, scale, 0.01, place + shape * scale + 4.0 * spread, spread)
+    for _ in range(_ROUNDS):
+        same = mixture.probability(order)
+        total = max(float(same.sum()), 1e-9)
+        mean = float((same * order).sum()) / total
+        deviation = (float((same * (order - mean) ** 2).sum()) / total) ** 0.5
+        shape, place, scale = _fit_strangers(order, 1.0 - same)
+        least = 0.7 * shape**0.5 * scale  # one person does not look more constant than strangers look different
+        mixture = Mixture(shape, place, scale, total / len(order), mean, max(deviation, least))
+    return mixture
+
+
+def _count_standouts(similarities: Matrix, mixture: Mixture) -> float:
+    """See `PairJudgement.standouts`."""
+    strangers = (1.0 - mixture.share) * len(similarities)
+    above = stats.gamma.isf(min(_LIKEST / strangers, 1.0), mixture.shape)
+    return int((similarities > mixture.place + mixture.scale * above).sum()) / _LIKEST
+
+
+def _fit_strangers(order: Matrix, weights: Matrix) -> tuple[float, float, float]:
+    """The gamma distribution with the quantiles of the sorted, weighted values: shape, place and scale."""
+    low, middle, high = np.interp(_QUANTILES, np.cumsum(weights) / weights.sum(), order)
+    spread = max(high - low, 1e-6)
+    nearest = int(np.abs(_LEANS - (high + low - 2.0 * middle) / spread).argmin())
+    scale = spread / (_GAMMAS[nearest, 2] - _GAMMAS[nearest, 0])
+    return float(_SHAPES[nearest]), float(middle - scale * _GAMMAS[nearest, 1]), float(scale)
+
+
+_SHAPES: Final = np.geomspace(1.5, 4000.0, 200)
+_GAMMAS: Final = np.asarray(stats.gamma.ppf(_QUANTILES[None], _SHAPES[:, None]), np.float64)
+_LEANS: Final = (_GAMMAS[:, 2] + _GAMMAS[:, 0] - 2.0 * _GAMMAS[:, 1]) / (_GAMMAS[:, 2] - _GAMMAS[:, 0])
+
+
+def shared_neighbours(similarity: Matrix) -> Matrix:
+    """Part of their reciprocal neighbours that two tracklets share, weighted by similarity: ``(N, N)``, 0-1."""
+    size = len(similarity)
+    others = similarity.copy()
+    np.fill_diagonal(others, np.inf)  # each is its own nearest, also among such that look exactly the same
+    order = np.argsort(-others, axis=1, kind="stable")
+    near, close = _reciprocal(order, _RECIPROCAL), _reciprocal(order, _RECIPROCAL // 2)
+    weights = np.zeros_like(similarity)
+    for row in range(size):
+        chosen = near[row].copy()
+        for other in np.flatnonzero(near[row]):
+            if (close[other] & near[row]).sum() > 2 / 3 * close[other].sum():
+                chosen |= close[other]
+        weights[row, chosen] = np.exp(2.0 * (similarity[row, chosen] - 1.0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    smooth = sparse.csr_array(weights[order[:, :_SMOOTHED]].mean(axis=1))
+    common = np.stack([_common(smooth, row) for row in range(size)])
+    return np.asarray(common / (2.0 - common), np.float64)
+
+
+def _common(weights: sparse.csr_array, row: int) -> Matrix:
+    """The sum of the smaller weights of one row and each other."""
+    mine = weights[[row], :].tocoo()
+    columns = weights[:, mine.coords[1]].toarray()
+    return np.asarray(np.minimum(columns, mine.data[None]).sum(axis=1), np.float64)
+
+
+def _reciprocal(order: NDArray[np.intp], count: int) -> Mask:
+    near = np.zeros(order.shape, bool)
+    np.put_along_axis(near, order[:, : count + 1], True, axis=1)
+    return np.asarray(near & near.T)
+
+
+def _centred(looks: NDArray[np.float32], cameras: Labels) -> Matrix:
+    """Looks without what all of their camera have in common, of norm 1 again; a camera of few keeps what it has."""
+    centred = looks.astype(np.float64) - looks.mean(axis=0, dtype=np.float64)
+    for camera in np.unique(cameras):
+        there = cameras == camera
+        if there.sum() >= _FEW:
+            centred[there] -= centred[there].mean(axis=0)
+    return _unit(centred)
+
+
+def _with_neighbours(looks: Matrix, similarity: Matrix) -> Matrix:
+    """Each look averaged with its reciprocal neighbours, weighted by their normalised similarity; of norm 1."""
+    others = similarity.copy()
+    np.fill_diagonal(others, -np.inf)
+    order = np.argsort(-others, axis=1, kind="stable")
+    near = _reciprocal(order, _NEIGHBOURS - 1)
+    weights = np.where(near, np.maximum(others, 0.0), 0.0)
+    weights /= np.maximum(others.max(axis=1, keepdims=True), 1e-6)
+    np.fill_diagonal(weights, 1.0)
+    expanded = weights @ looks
+    return _unit(expanded)
+
+
+def _unit(looks: Matrix) -> Matrix:
+    """Rows of norm 1; those of norm 0, as where all look the same, stay."""
+    return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float64)
+
+
+def _fit_logistic(features: Matrix, targets: Matrix) -> Matrix:
+    """Weights ``(F,)`` of a logistic regression on ``features (P, F)``, the first all ones, by Newton steps."""
+    penalty = np.diag([1e-6] + [1.0] * (features.shape[1] - 1))
+    weights = np.zeros(features.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        expected = expit(features @ weights)
+        slope = features.T @ (expected - targets) + penalty @ weights
+        curvature = (features * (expected * (1.0 - expected))[:, None]).T @ features + penalty
+        weights -= np.linalg.solve(curvature, slope)
+    return weights

@@ -1,0 +1,90 @@
+"""The stored data of a site, found by its cameras.yaml or its data folder, and times as people type them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from reid_pipeline.configs.loading import load_settings
+from reid_pipeline.configs.settings import SiteSettings, find_timezone
+from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.database import Database, open_database
+from reid_pipeline.storage.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class SiteData:
+    """An open site.
+
+    Attributes:
+        name: Its name in reports.
+        timezone: Of times that are typed without one.
+        database: Its database, for corrections.
+        crops: Its pictures.
+        repository: Its questions.
+    """
+
+    name: str
+    timezone: tzinfo
+    database: Database
+    crops: CropStore
+    repository: Repository
+
+
+@contextmanager
+def open_site(cameras: Path | None, data_dir: Path | None) -> Iterator[SiteData]:
+    """Opens the data of a site that was run; a run may be going on.
+
+    Args:
+        cameras: Its cameras.yaml.
+        data_dir: Or its data folder; name and time zone are then those of its latest run.
+
+    Raises:
+        InputError: Both or neither were given.
+        ConfigError: The cameras.yaml is wrong.
+        DataDirError: No run has left data there.
+    """
+    if (cameras is None) == (data_dir is None):
+        raise InputError("expected either a CAMERAS.YAML or --data DIR, the data folder of a site")
+    site = load_settings(cameras).site if cameras is not None else None
+    folder = site.data_dir if site is not None else data_dir or Path()
+    with open_database(folder, create=False) as database:
+        crops = CropStore(folder)
+        repository = Repository(database, crops)
+        name, timezone = (site.name, site.timezone) if site is not None else _of_latest_run(repository)
+        yield SiteData(name, find_timezone(timezone), database, crops, repository)
+
+
+def _of_latest_run(repository: Repository) -> tuple[str, str]:
+    settings, defaults = repository.last_settings(), SiteSettings()
+    name, timezone = settings.get("site.name", defaults.name), settings.get("site.timezone", defaults.timezone)
+    return str(name), str(timezone)
+
+
+def parse_time_us(text: str, timezone: tzinfo, option: str) -> int:
+    """A time as people type it, in microseconds since 1970 UTC.
+
+    Args:
+        text: ISO-8601; a day alone is its midnight.
+        timezone: Of a time without one.
+        option: What it was given for, for the error.
+
+    Raises:
+        InputError: It is no such time.
+
+    Example:
+        >>> parse_time_us("1970-01-01T01:00:02+01:00", UTC, "--since")
+        2000000
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        aware = time if time.tzinfo else time.replace(tzinfo=timezone)
+        return round(aware.astimezone(UTC).timestamp() * 1_000_000)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{option}: {text}: expected a time such as 2026-11-20, 2026-11-20T08:00 or 2026-11-20T08:00:00Z"
+        ) from error

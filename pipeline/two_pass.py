@@ -1,0 +1,199 @@
+"""Identities in two passes: at once while people walk by, and again over all closed tracklets at the end of a run.
+
+The first pass knows only what was before; the second one sees all at once, learns from it what "alike" means here and
+how long the ways between the cameras take (`likeness`, `transit`), and groups the tracklets anew (`clustering`). Where
+that says otherwise, it merges identities and moves tracklets; identities keep their numbers as far as possible.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.clustering import cluster_tracklets
+from reid_pipeline.pipeline.likeness import Labels, Matrix, PairJudgement, judge_pairs
+from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate
+from reid_pipeline.pipeline.sightings import Known, Sightings
+from reid_pipeline.pipeline.transit import find_separate, learn_transit, measure_gaps
+from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
+
+MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
+MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
+MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
+MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
+MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
+_LEAST_DOUBT: Final = 1e-5  # without any doubt nobody would be joined
+_WORTH: Final = 100.0  # a join may be wrong with so many times the wanted rate: most joins are far from doubtful
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Tracklets ``(N,)`` in groups by label, and the probability by looks ``(N, N)`` that two are one person."""
+
+    labels: Labels
+    probability: Matrix
+
+
+class TwoPassAssociator:
+    """See `protocols.Associator`.
+
+    Args:
+        first: The first pass.
+        memory_us: Tracklets that ended longer ago are not looked at again, microseconds.
+        false_merge_rate: How many joins may be false, as a part of all, 0-1.
+        topology: Whether to learn and use how long people take from camera to camera.
+    """
+
+    def __init__(self, first: PrototypeAssociator, memory_us: int, false_merge_rate: float, *, topology: bool) -> None:
+        self._first = first
+        self._sightings = Sightings(memory_us)
+        self._doubt = min(max(_WORTH * false_merge_rate, _LEAST_DOUBT), 0.5)
+        self._topology = topology
+
+    def restore(self, rows: Iterable[GalleryRow]) -> None:
+        """See `protocols.Associator`."""
+        known = list(rows)
+        self._first.restore(known)
+        self._sightings.restore(known)
+
+    def update(self, update: TrackletUpdate) -> list[Decision]:
+        """See `protocols.Associator`."""
+        decisions = self._first.update(update)
+        self._sightings.note(update)
+        self._sightings.decide(decisions)
+        return decisions
+
+    def close(self) -> list[Decision]:
+        """See `protocols.Associator`."""
+        decisions = self._first.close()
+        self._sightings.decide(decisions)
+        known = self._sightings.known()
+        grouping = group_tracklets(known, self._doubt, topology=self._topology)
+        if grouping is not None:
+            decisions = decisions + list(regroup(known, grouping, self._first.take_number))
+        return decisions
+
+
+def group_tracklets(known: Sequence[Known], doubt: float, *, topology: bool) -> Grouping | None:
+    """Groups tracklets by person; None where there is too little to learn from, or it does not fit together.
+
+    Args:
+        known: The tracklets.
+        doubt: Probability with which a join may be wrong.
+        topology: Whether gaps between sightings count.
+    """
+    if len(known) < MIN_TRACKLETS:
+        return None
+    starts_s = np.array([each.first_us for each in known]) / 1e6
+    ends_s = np.array([each.last_us for each in known]) / 1e6
+    cameras = np.unique([each.key[0] for each in known], return_inverse=True)[1].astype(np.int64)
+    gaps_s = measure_gaps(starts_s, ends_s)
+    apart = (gaps_s <= 0) & (gaps_s.T <= 0) & (cameras[:, None] == cameras[None])
+    if np.triu(~apart, 1).sum() < MIN_PAIRS:
+        return None
+    judged = judge_pairs(np.stack([each.look for each in known]), cameras, apart)
+    if not _is_telling(judged):
+        return None
+    probability = np.where(apart, 0.0, judged.probability)
+    transit = np.zeros_like(gaps_s)
+    if topology:
+        apart |= find_separate(gaps_s, cameras, probability)
+        probability[apart] = 0.0
+        transit = learn_transit(gaps_s, starts_s, cameras, probability)
+    least = math.log((1.0 - doubt) / doubt)
+    return Grouping(cluster_tracklets(judged.log_odds, transit, apart, starts_s, least), probability)
+
+
+def _is_telling(judged: PairJudgement) -> bool:
+    """Whether the same person is told from strangers."""
+    mixture = judged.mixture
+    clear = mixture.separation >= MIN_SEPARATION and mixture.share <= MOST_SHARE
+    return clear and judged.standouts >= MIN_STANDOUTS
+
+
+def regroup(known: Sequence[Known], grouping: Grouping, take_number: Callable[[], int]) -> Iterator[Decision]:
+    """The decisions that turn the present identities into the groups.
+
+    Each identity goes to the group that holds most of its views. A group takes the oldest of those that come to it; the
+    others are merged into it, tracklets of identities that went elsewhere are moved to it. A group to which none comes
+    becomes somebody new.
+    """
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for position, label in enumerate(grouping.labels.tolist()):
+        groups[label].append(position)
+    homes = _homes(known, groups)
+    merged: list[Decision] = []
+    for label, members in groups.items():
+        arrived = sorted(identity for identity, home in homes.items() if home == label)
+        yield from _move(known, grouping, members, arrived, take_number)
+        merged += [_merge(known, grouping, members, each, arrived[0]) for each in _mergeable(known, members, arrived)]
+    yield from merged  # last: what is moved away from an identity must be gone before it is merged
+
+
+def _homes(known: Sequence[Known], groups: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """The group of each identity."""
+    views: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for label, members in groups.items():
+        for position in members:
+            views[known[position].identity][label] += known[position].views
+    return {identity: min(count, key=lambda label: (-count[label], label)) for identity, count in views.items()}
+
+
+def _move(
+    known: Sequence[Known],
+    grouping: Grouping,
+    members: Sequence[int],
+    arrived: Sequence[int],
+    take_number: Callable[[], int],
+) -> Iterator[Decision]:
+    """Gives those members to the group's identity that are taken for somebody who went elsewhere."""
+    strangers = [position for position in members if known[position].identity not in arrived]
+    identity = arrived[0] if arrived else take_number()
+    for position in strangers:
+        rest = [other for other in members if other != position]
+        new = not arrived and position == members[0]
+        yield Decision(
+            EventType.SPLIT if new else EventType.ASSIGN,
+            known[position].key,
+            identity,
+            _mean_probability(grouping, [position], rest),
+            _evidence(members),
+            other=known[position].identity if new else None,
+        )
+
+
+def _mergeable(known: Sequence[Known], members: Sequence[int], arrived: Sequence[int]) -> Iterator[int]:
+    """Those to be merged into the oldest. Of identities that have forgotten tracklets only one may be among them.
+
+    Forgotten tracklets are not compared: those of two identities may be two people in one picture.
+    """
+    partial = {known[position].identity for position in members if not known[position].whole}
+    taken = bool(arrived) and arrived[0] in partial
+    for identity in arrived[1:]:
+        if identity in partial and taken:
+            continue
+        taken = taken or identity in partial
+        yield identity
+
+
+def _merge(known: Sequence[Known], grouping: Grouping, members: Sequence[int], younger: int, older: int) -> Decision:
+    of_younger = [position for position in members if known[position].identity == younger]
+    rest = [position for position in members if known[position].identity != younger]
+    probability = _mean_probability(grouping, of_younger, rest)
+    return Decision(EventType.MERGE, None, younger, probability, _evidence(members), other=older)
+
+
+def _mean_probability(grouping: Grouping, some: Sequence[int], others: Sequence[int]) -> float | None:
+    if not others:
+        return None
+    return round(float(grouping.probability[np.ix_(some, others)].mean()), 6)
+
+
+def _evidence(members: Sequence[int]) -> dict[str, JsonScalar]:
+    return {"pass": 2, "tracklets": len(members)}

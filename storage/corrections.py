@@ -1,0 +1,211 @@
+"""The operator's corrections: merge, split, undo. Each is one short transaction, which may happen beside a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, exists, func, or_, select
+
+from reid_pipeline.storage.database import Database
+from reid_pipeline.storage.errors import CorrectionRefused, UnknownRecord
+from reid_pipeline.storage.identity_log import BESIDE_A_RUN, IdentityLog
+from reid_pipeline.storage.records import MACHINE, EventType, IdentityEvent, JsonScalar, RunStatus
+from reid_pipeline.storage.row_ids import RowIds
+from reid_pipeline.storage.schema import Camera, Identity, IdentityLogEntry, Run, Site, Tracklet
+from reid_pipeline.storage.settlement import IS_UNDONE, survivor_of, tracklets_of
+
+TrackletKey = tuple[str, int]  # camera and number
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an operator's correction did.
+
+    Attributes:
+        log_id: The decision in the log.
+        type: MERGE, SPLIT or UNDO.
+        identity: The identity that was merged away, that a split made, or the same of what was undone.
+        other: The one that it was merged into, that the tracklets left, or the same of what was undone.
+        undone: Of an UNDO, what was undone: MERGE or SPLIT.
+    """
+
+    log_id: int
+    type: EventType
+    identity: int
+    other: int
+    undone: EventType | None = None
+
+
+class Corrections:
+    """What one operator corrects in a site.
+
+    The machine never overrules it: `IdentityLog` drops what would. A run that is going on learns of it when it starts
+    anew.
+
+    Args:
+        database: Of the site.
+        actor: Name of the operator, for the log.
+        reason: Why, for the log.
+
+    Raises:
+        CorrectionRefused: The name is empty, or that of the machine.
+    """
+
+    def __init__(self, database: Database, actor: str, reason: str = "") -> None:
+        if not actor.strip() or actor == MACHINE:
+            raise CorrectionRefused(f"actor {actor!r}: expected the name of an operator, other than {MACHINE!r}")
+        self._database = database
+        self._actor = actor
+        self._evidence: dict[str, JsonScalar] = {"reason": reason} if reason else {}
+
+    def merge(self, one: int, other: int) -> Correction:
+        """Says that two identities are one person: the older one survives.
+
+        Raises:
+            CorrectionRefused: One of them does not exist, or they are one already.
+        """
+        with self._database.session_scope(write=True) as session:
+            connection = session.connection()
+            older, younger = sorted((_survivor(connection, one), _survivor(connection, other)))
+            if older == younger:
+                raise CorrectionRefused(f"identities {one} and {other}: are one already: expected two different people")
+            time_us = _last_seen(connection, (older, younger))
+            log_id = self._decide(connection, EventType.MERGE, time_us, (younger, older))
+        return Correction(log_id, EventType.MERGE, younger, older)
+
+    def split(self, identity: int, tracklets: Sequence[TrackletKey]) -> Correction:
+        """Says that some tracklets of an identity are another person, who gets a new identity.
+
+        Raises:
+            CorrectionRefused: The identity does not exist, a tracklet is not one of its own, or no other would be left.
+        """
+        keys = tuple(dict.fromkeys(tracklets))
+        with self._database.session_scope(write=True) as session:
+            connection = session.connection()
+            left = _survivor(connection, identity)
+            _check_tracklets(connection, left, keys)
+            number = _new_number(connection, left)
+            time_us = _last_seen(connection, (left,))
+            first, *others = keys
+            log_id = self._decide(connection, EventType.SPLIT, time_us, (number, left), tracklet=first)
+            for key in others:
+                self._decide(connection, EventType.ASSIGN, time_us, (number, None), tracklet=key)
+        return Correction(log_id, EventType.SPLIT, number, left)
+
+    def undo(self, identity: int, *, machine: bool = False) -> Correction:
+        """Takes back the last MERGE or SPLIT about an identity that was not taken back yet.
+
+        Everything is then as if it had never been decided; only the number that a SPLIT made is not free again: it
+        redirects to the identity that it was split from.
+
+        Args:
+            identity: On either side of the decision.
+            machine: Whether a decision of the machine is meant; else it is one of an operator.
+
+        Raises:
+            CorrectionRefused: There is none, or a later decision about what a SPLIT made has to be undone first.
+        """
+        with self._database.session_scope(write=True) as session:
+            connection = session.connection()
+            survivor = _survivor(connection, identity)
+            found = connection.execute(_decisions_about(identity, machine=machine).limit(1)).first()
+            if found is None:
+                raise CorrectionRefused(_nothing_to_undo(identity, survivor, machine=machine))
+            log_id, kind, made, other, time_us = found
+            if kind == EventType.SPLIT.value:
+                _check_nothing_followed(connection, log_id, made)
+            log_id = self._decide(connection, EventType.UNDO, time_us, (made, other), undoes=log_id)
+        return Correction(log_id, EventType.UNDO, made, other, EventType(kind))
+
+    def _decide(
+        self,
+        connection: Connection,
+        kind: EventType,
+        time_us: int,
+        identities: tuple[int, int | None],
+        *,
+        tracklet: TrackletKey | tuple[None, None] = (None, None),
+        undoes: int | None = None,
+    ) -> int:
+        """Applies one decision and returns its id in the log."""
+        (identity, other), (camera, number) = identities, tracklet
+        event = IdentityEvent(
+            kind, time_us, identity, other, camera, number, None, self._evidence, self._actor, undoes=undoes
+        )
+        (log_id,) = IdentityLog(RowIds()).apply(connection, (event,))
+        return log_id
+
+
+def _survivor(connection: Connection, identity: int) -> int:
+    try:
+        return survivor_of(connection, identity)
+    except UnknownRecord as error:
+        raise CorrectionRefused(f"identity {identity}: does not exist: expected one of `identity list`") from error
+
+
+def _check_tracklets(connection: Connection, identity: int, keys: Sequence[TrackletKey]) -> None:
+    """Refuses tracklets that are not of a survivor, and all of them together."""
+    if not keys:
+        raise CorrectionRefused(f"identity {identity}: no tracklet was named: expected at least one, as CAMERA:NUMBER")
+    own = select(Tracklet.id).join(Camera, Camera.id == Tracklet.camera_id).where(Tracklet.identity == identity)
+    for camera, number in keys:
+        if connection.scalar(own.where(Camera.name == camera, Tracklet.number == number)) is None:
+            raise CorrectionRefused(
+                f"{camera}:{number}: no tracklet of identity {identity}: expected one of `journey {identity}`"
+            )
+    if len(tracklets_of(connection, identity)) == len(keys):
+        raise CorrectionRefused(f"identity {identity}: these are all its tracklets: expected to leave at least one")
+
+
+def _new_number(connection: Connection, left: int) -> int:
+    """The number of a split's identity.
+
+    A run that is going on counts for itself, and its next numbers are not known here: beside one a split counts in a
+    range of its own. A run is in the table before it asks for its first number.
+    """
+    running = connection.scalar(select(exists().where(Run.status == RunStatus.RUNNING.value)))
+    if running or left > BESIDE_A_RUN:  # a split's identity is younger than the one that it comes from
+        highest = connection.scalar(select(func.max(Identity.id))) or 0
+        return max(highest, BESIDE_A_RUN) + 1
+    return connection.execute(select(Site.next_identity)).scalar_one()
+
+
+def _last_seen(connection: Connection, identities: Sequence[int]) -> int:
+    seen = connection.scalar(select(func.max(Tracklet.last_us)).where(Tracklet.identity.in_(identities)))
+    return (
+        seen or connection.execute(select(func.max(Identity.opened_us)).where(Identity.id.in_(identities))).scalar_one()
+    )
+
+
+def _decisions_about(identity: int, *, machine: bool) -> Select[int, str, int, int, int]:
+    """The merges and splits that name an identity and were not undone, newest first."""
+    entry = IdentityLogEntry
+    return (
+        select(entry.id, entry.type, entry.identity, func.coalesce(entry.other, entry.identity), entry.time_us)
+        .where(
+            or_(entry.identity == identity, entry.other == identity),
+            entry.type.in_((EventType.MERGE.value, EventType.SPLIT.value)),
+            (entry.actor == MACHINE) if machine else (entry.actor != MACHINE),
+            ~IS_UNDONE,
+        )
+        .order_by(entry.id.desc())
+    )
+
+
+def _nothing_to_undo(identity: int, survivor: int, *, machine: bool) -> str:
+    who, instead = ("the machine", "") if machine else ("an operator", ", or --machine for those of the machine")
+    part = f" (it is part of {survivor} now)" if survivor != identity else ""
+    return f"identity {identity}{part}: no merge or split by {who} to undo: expected an identity that has one{instead}"
+
+
+def _check_nothing_followed(connection: Connection, log_id: int, made: int) -> None:
+    """Else the identity that a split made would take with it whom it was merged with since."""
+    for machine in (False, True):
+        later = _decisions_about(made, machine=machine).where(IdentityLogEntry.id > log_id)
+        if connection.execute(later.limit(1)).first() is not None:
+            option = " --machine" if machine else ""
+            raise CorrectionRefused(
+                f"identity {made}: there are later decisions about it than its split: undo these first: "
+                f"identity undo {made}{option}"
+            )
