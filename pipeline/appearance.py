@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,15 @@ from reid_pipeline.pipeline.datatypes import Boxes
 from reid_pipeline.pipeline.protocols import Appearance
 
 Look = NDArray[np.float32]
+
+
+_LEAST_QUALITY: Final = 1e-3  # a view of no quality still tells a direction
+
+
+def weigh_view(embedding: Look, quality: float) -> Look:
+    """A view ``(D,)`` of norm 1 as it counts in the sum of a person's views: by its quality, 0-1."""
+    weighted: Look = embedding * np.float32(max(quality, _LEAST_QUALITY))
+    return weighted
 
 
 class AppearanceScale:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from reid_pipeline.pipeline.appearance import AppearanceScale, Look
+from reid_pipeline.pipeline.appearance import AppearanceScale, Look, weigh_view
 from reid_pipeline.pipeline.matching import assign
 from reid_pipeline.pipeline.protocols import Decision, TrackletKey, TrackletUpdate
 from reid_pipeline.storage.records import EventType, GalleryRow
@@ -28,7 +28,6 @@ PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views bef
 MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
 MOST_PROTOTYPES: Final = 20_000  # some 120 MB; a comparison with all of them takes a few milliseconds
 SWEEP_EVERY_US: Final = 60_000_000
-_LEAST_QUALITY: Final = 1e-3  # a view of no quality still tells a direction
 STRANGERS: Final = 32  # the newest people of each camera, from whom it is learnt what chance does
 
 
@@ -91,9 +90,7 @@ class PrototypeAssociator:
     def restore(self, rows: Iterable[GalleryRow]) -> None:
         """Takes up the identities of earlier runs."""
         for row in rows:
-            self._remember(
-                row.identity, row.camera, row.vector * np.float32(max(row.quality, _LEAST_QUALITY)), row.last_us
-            )
+            self._remember(row.identity, row.camera, weigh_view(row.vector, row.quality), row.last_us)
 
     def update(self, update: TrackletUpdate) -> list[Decision]:
         """See `protocols.Associator`."""
@@ -210,7 +207,7 @@ class PrototypeAssociator:
 
     def _add_view(self, key: TrackletKey, embedding: Look, quality: float, time_us: int) -> None:
         tracklet = self._tracklets[key]
-        weighted = embedding * np.float32(max(quality, _LEAST_QUALITY))
+        weighted = weigh_view(embedding, quality)
         tracklet.look = weighted if tracklet.look is None else tracklet.look + weighted
         tracklet.direction = _unit(tracklet.look)
         tracklet.views += 1

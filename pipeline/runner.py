@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Final, Literal
 
 from reid_pipeline.configs.log import redact_url
@@ -32,6 +33,7 @@ from reid_pipeline.pipeline.video import AnnotatedVideo
 from reid_pipeline.storage.records import EventType, IdentityEvent, NewTracklet, SourceProgress, View
 from reid_pipeline.storage.writer import Writer
 
+_EVENT_NAMES: Final[dict[EventType, Literal["merge", "split"]]] = {EventType.MERGE: "merge", EventType.SPLIT: "split"}
 _IDLE_S: Final = 0.5  # the longest sleep while nothing happens
 
 
@@ -269,7 +271,7 @@ class Run:
             if camera.video is not None:
                 camera.video.close()
         if self._cameras:
-            self._note_decisions(self._associator.close(), max(updates, key=_time_of), journal)
+            self._note_decisions(self._associator.close(), max(updates, key=attrgetter("time_us")), journal)
         self._tell_camera_events(journal)
 
     def _was_read_to_end(self, camera: Camera) -> bool:
@@ -305,16 +307,16 @@ def _identity_events(decision: Decision, time_us: int) -> list[IdentityEvent]:
 def _told(decision: Decision, update: TrackletUpdate) -> Event:
     """The line of `events.ndjson` for a decision; of a tracklet in another camera the present frame is not known."""
     camera, number = decision.tracklet or (update.camera, None)
-    kind: Literal["merge", "split", "update"] = "update"
-    if decision.kind is EventType.MERGE:
-        kind = "merge"
-    elif decision.kind is EventType.SPLIT:
-        kind = "split"
-    frame = update.frame if camera == update.camera else None
     return Event(
-        kind, iso_time(update.time_us), camera, frame, number, decision.identity, decision.probability,
+        _EVENT_NAMES.get(decision.kind, "update"),
+        iso_time(update.time_us),
+        camera,
+        update.frame if camera == update.camera else None,
+        number,
+        decision.identity,
+        decision.probability,
         other=decision.other,
-    )  # fmt: skip
+    )
 
 
 def _keep_identities(camera: Camera, decision: Decision) -> None:
@@ -324,10 +326,6 @@ def _keep_identities(camera: Camera, decision: Decision) -> None:
                 camera.identities[number] = decision.other
     elif decision.tracklet[0] == camera.name and decision.tracklet[1] in camera.identities:
         camera.identities[decision.tracklet[1]] = decision.identity
-
-
-def _time_of(update: TrackletUpdate) -> int:
-    return update.time_us
 
 
 def _rounded(box: list[float]) -> tuple[float, float, float, float]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from reid_pipeline.pipeline.appearance import Look
+from reid_pipeline.pipeline.appearance import Look, weigh_view
 from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.protocols import Decision, TrackletKey, TrackletUpdate
 from reid_pipeline.storage.records import EventType, GalleryRow
@@ -28,7 +28,7 @@ class Sighting:
 
     def add(self, embedding: Look, quality: float) -> None:
         """Adds a view ``(D,)`` of norm 1."""
-        weighted = embedding * np.float32(max(quality, 1e-3))
+        weighted = weigh_view(embedding, quality)
         self.look = weighted if self.look is None else self.look + weighted
         self.views += 1
 
