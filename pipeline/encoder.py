@@ -37,7 +37,7 @@ class GraphEncoder:
             raise ModelError(f"{model.graph}: the card says task {card.task!r}: expected a re-ID encoder")
         self.model = model
         self.dim = card.output.dim
-        self.different = _different(model)
+        self.different = stated_difference(model)
         self.model_hash = model.hash(card.input, card.output)
         self._size = (card.input.width, card.input.height)
         self._runtime = self._compile(card.input, options)
@@ -102,8 +102,12 @@ def _length(graph: ov.Model) -> int:
     return int(np.prod(list(graph.outputs[0].shape)))
 
 
-def _different(model: Model) -> tuple[float, float] | None:
-    """Mean and standard deviation of the similarity of two different people, where the card tells them."""
+def stated_difference(model: Model) -> tuple[float, float] | None:
+    """Mean and standard deviation of the similarity of two different people, where the card tells them.
+
+    Raises:
+        ModelError: What it tells can be none.
+    """
     match model.card.calibration if model.card else None:
         case {"different": (mean, deviation)} if deviation > 0:
             return mean, deviation

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from reid_pipeline.configs.settings import AssociationSettings
 from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
+from reid_pipeline.pipeline.encoder import stated_difference
 from reid_pipeline.pipeline.errors import InputError
-from reid_pipeline.pipeline.models import build_encoder
 from reid_pipeline.pipeline.protocols import TrackletKey
 from reid_pipeline.pipeline.replay import RecordedTracklet, RecordedView, Replayed, replay
 from reid_pipeline.pipeline.tracks import write_mtmc
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.model_card import load_model
 from reid_pipeline.storage.model_registry import ModelRegistry
 from reid_pipeline.storage.records import GalleryRow, TrackletBoxes
 from reid_pipeline.storage.repository import Repository
@@ -136,7 +137,7 @@ def _space(model_hash: str, data_dir: Path, dim: int) -> EmbeddingSpace:
     if entry is None:
         logger.warning("the encoder %s is in no registry: what its card says of similarities is not used", model_hash)
         return EmbeddingSpace(dim)
-    return EmbeddingSpace.of(build_encoder(entry.folder))
+    return EmbeddingSpace(dim, stated_difference(load_model(entry.folder)))
 
 
 def _key(row: GalleryRow) -> TrackletKey:
