@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Keys of the format whose feature is not built yet; "*" stands for any camera.
 NOT_BUILT: Final[tuple[Location, ...]] = (
-    ("cameras", "*", "zones"),
     ("retention",),
     ("outputs", "mqtt"),
     ("outputs", "prometheus"),

@@ -30,9 +30,11 @@ from reid_pipeline.configs.log import redact_url
 
 RESERVED_CAMERA_NAMES: Final = frozenset({"mtmc"})  # tracks/mtmc.txt holds all cameras
 
+_CORNERS: Final = "Corners of a polygon, at least 3: [x, y] as parts of width and height, 0 to 1 from the top left."
 _DURATION = r"^[1-9][0-9]{0,5}[smhd]$"
 _DURATION_UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-_CAMERA_NAME = r"^[A-Za-z0-9_\-]{1,64}$"
+_PLAIN_NAME = r"^[A-Za-z0-9_\-]{1,64}$"
+_MIN_ZONE_AREA: Final = 1e-4  # of the picture; what is smaller is a line, or corners in the wrong order
 
 
 def parse_duration(text: object) -> timedelta:
@@ -95,7 +97,7 @@ def _parse_time(text: object) -> datetime:
 
 
 def _check_camera_name(name: str) -> str:
-    if not re.fullmatch(_CAMERA_NAME, name):
+    if not re.fullmatch(_PLAIN_NAME, name):
         raise PydanticCustomError("expected", "expected 1 to 64 letters (a-z), digits, _ and -: it names files")
     if name.lower() in RESERVED_CAMERA_NAMES:
         raise PydanticCustomError("expected", "expected another name: tracks/mtmc.txt holds all cameras")
@@ -111,6 +113,21 @@ def _check_cameras(cameras: Mapping[str, CameraSettings]) -> Mapping[str, Camera
                 "expected", "expected a name that differs from {other} in more than case", {"other": other, "key": name}
             )
     return cameras
+
+
+def _check_zone_name(name: str) -> str:
+    if not re.fullmatch(_PLAIN_NAME, name):
+        raise PydanticCustomError("expected", "expected 1 to 64 letters (a-z), digits, _ and -")
+    return name
+
+
+def _check_area(points: Corners) -> Corners:
+    sides = zip(points, points[1:] + points[:1], strict=True)
+    if abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in sides)) / 2 < _MIN_ZONE_AREA:
+        raise PydanticCustomError(
+            "expected", "expected corners in their order around an area: these enclose next to nothing"
+        )
+    return points
 
 
 def _check_single(inputs: tuple[InputSettings, ...]) -> tuple[InputSettings, ...]:
@@ -138,8 +155,10 @@ Timezone = Annotated[
     str, AfterValidator(_check_timezone), WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Berlin"]})
 ]
 CameraName = Annotated[
-    str, AfterValidator(_check_camera_name), WithJsonSchema({"type": "string", "pattern": _CAMERA_NAME})
+    str, AfterValidator(_check_camera_name), WithJsonSchema({"type": "string", "pattern": _PLAIN_NAME})
 ]
+ZoneName = Annotated[str, AfterValidator(_check_zone_name), WithJsonSchema({"type": "string", "pattern": _PLAIN_NAME})]
+Corners = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)]
 Text = Annotated[str, Field(min_length=1)]
 RuntimeSetting = Annotated[
     Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"],
@@ -201,8 +220,15 @@ class InputSettings(_Model):
 class PrivacySettings(_Model):
     """An area that is blanked before anything else sees the frame."""
 
-    points: Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)] = Field(
-        description="Corners of a polygon, at least 3: [x, y] as parts of width and height, 0 to 1 from the top left."
+    points: Corners = Field(description=_CORNERS)
+
+
+class ZoneSettings(_Model):
+    """A part of the picture. People are in it when the bottom centre of their box is."""
+
+    points: Annotated[Corners, AfterValidator(_check_area)] = Field(description=_CORNERS)
+    dwell: Duration | None = Field(
+        default=None, description="How long somebody stays until that is an event of its own. null: no such event."
     )
 
 
@@ -224,6 +250,12 @@ class CameraSettings(_Model):
         description="A GStreamer description that delivers the frames, in place of `backend`. null: none.",
     )
     privacy: tuple[PrivacySettings, ...] = Field(default=(), description="Areas that are blanked in every frame.")
+    zones: Mapping[ZoneName, ZoneSettings] = Field(
+        default={},
+        description="Parts of the picture by name; who enters and leaves them is told in events.ndjson. Names are 1 to "
+        "64 letters, digits, _ and -.",
+        json_schema_extra={"additionalProperties": False},
+    )
     detect: DetectSettings = Field(default=DetectSettings(), description="As in `defaults`, for this camera.")
     start: Time | None = Field(
         default=None,

@@ -14,7 +14,7 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
                    of a run two_pass, sightings, likeness, transit, clustering
     replay         replay, replay_reid, replay_journeys, replay_scores, replay_site
     for people     site_data, journey, journey_page
-    results out    journal, events, tracks, video, summary, monitor, progress
+    results out    journal, events, zones, tracks, video, summary, monitor, progress
     scores         evaluate, mot_format, tracking_sequence, box_overlap, metrics_tracking, metrics_retrieval,
                    metrics_detection, image_folder, embedding_cache
     virtual site   virtual_site, virtual_scene, virtual_area, virtual_furniture, virtual_floorplan, virtual_paths,

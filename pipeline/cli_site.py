@@ -149,6 +149,7 @@ def _camera_plan(camera: CameraSettings) -> dict[str, object]:
         "fps": camera.detect.fps,
         "start": camera.start.isoformat().replace("+00:00", "Z") if camera.start else None,
         "privacy_areas": len(camera.privacy),
+        "zones": list(camera.zones),
     }
 
 
@@ -164,9 +165,10 @@ def _print_plan(path: Path, settings: Settings) -> None:
                 "all of a file, 5 of a stream" if camera.detect.fps is None else f"{camera.detect.fps:g}",
                 str(plan["start"] or "start of the run"),
                 str(plan["privacy_areas"]),
+                ", ".join(camera.zones),
             )
         )
-    print_table(("camera", "input", "backend", "frames a second", "start", "blanked"), rows)
+    print_table(("camera", "input", "backend", "frames a second", "start", "blanked", "zones"), rows)
     written = [name for name, wanted in settings.outputs if wanted]
     print(f"detector  {settings.detector.model}, from confidence {settings.detector.min_confidence:g}")
     print(f"encoder   {settings.encoder.model}")

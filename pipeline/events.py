@@ -17,7 +17,8 @@ class Event:
     """One line. Fields that do not apply are null.
 
     Attributes:
-        type: new, update (an identity was found), end, merge, split; camera for a change of a camera's state.
+        type: new, update (an identity was found), end, merge, split; enter, dwell, leave of a zone; camera for a change
+            of a camera's state.
         time: ISO-8601 with milliseconds, UTC: the capture time.
         camera: Name of the camera.
         frame: Frame number, from 1.
@@ -28,9 +29,11 @@ class Event:
         state: Of a camera.
         detail: Why, in words.
         other: The second identity: of a merge the older, which stays; of a split the one that the tracklet leaves.
+        zone: Name of the zone. Then time, frame and box are of the sighting that `zones.ZoneEvent` tells.
+        dwell_s: Seconds in the zone so far; of an enter null.
     """
 
-    type: Literal["new", "update", "end", "merge", "split", "camera"]
+    type: Literal["new", "update", "end", "merge", "split", "enter", "dwell", "leave", "camera"]
     time: str
     camera: str
     frame: int | None = None
@@ -41,6 +44,8 @@ class Event:
     state: str | None = None
     detail: str | None = None
     other: int | None = None
+    zone: str | None = None
+    dwell_s: float | None = None
 
 
 def iso_time(time_us: int) -> str:

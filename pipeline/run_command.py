@@ -49,6 +49,7 @@ from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
 from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
 from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
 from reid_pipeline.pipeline.video import AnnotatedVideo
+from reid_pipeline.pipeline.zones import Zone, ZoneWatch
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database, open_database
 from reid_pipeline.storage.records import ModelRecord, RunStatus, SourceState
@@ -248,6 +249,7 @@ class _Site:
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
             video=self._open_video(entry, state, feed_settings.sample_fps),
+            zones=ZoneWatch(_zones_of(entry.settings)),
             last_frame=state.frames_committed,
         )
 
@@ -257,7 +259,8 @@ class _Site:
             return None
         part = f"-after-{state.frames_committed}" if state.frames_committed else ""
         fps = sample_fps or entry.spec.fps or (entry.info.fps if entry.info else LIVE_FPS)
-        return AnnotatedVideo(self._data_dir / "videos" / f"{entry.spec.camera}{part}.mp4", fps)
+        path = self._data_dir / "videos" / f"{entry.spec.camera}{part}.mp4"
+        return AnnotatedVideo(path, fps, _zones_of(entry.settings))
 
     def _execute(self, run: Run) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
@@ -290,6 +293,13 @@ class _Site:
             sys.stdout.write(text + "\n")
         else:
             print_summary(summary, Console(stderr=True), self._data_dir)
+
+
+def _zones_of(camera: CameraSettings) -> tuple[Zone, ...]:
+    return tuple(
+        Zone(name, np.array(zone.points), None if zone.dwell is None else zone.dwell // timedelta(microseconds=1))
+        for name, zone in camera.zones.items()
+    )
 
 
 def _tracks_of(entry: _Input, state: SourceState, span: tuple[int | None, int] | None) -> TracksOf:

@@ -4,6 +4,7 @@
       -> Run (this loop)              choose the next frame, submit it; take the oldest answer
          -> CameraAnalysis            tracker -> views -> embeddings
          -> Associator                identities over all cameras
+         -> ZoneWatch                 who enters and leaves the zones
          -> Journal -> Writer         one transaction a second (thread)
 
 Frames of files are taken in capture-time order over all cameras, so what is found depends on nothing but the files.
@@ -30,7 +31,8 @@ from reid_pipeline.pipeline.monitor import CameraMonitor, StageClock
 from reid_pipeline.pipeline.progress import CameraProgress, RunProgress
 from reid_pipeline.pipeline.protocols import Associator, Decision, Detector, Pending, TrackletUpdate
 from reid_pipeline.pipeline.video import AnnotatedVideo
-from reid_pipeline.storage.records import EventType, IdentityEvent, NewTracklet, SourceProgress, View
+from reid_pipeline.pipeline.zones import ZoneEvent, ZoneWatch
+from reid_pipeline.storage.records import EventType, IdentityEvent, NewTracklet, SourceProgress
 from reid_pipeline.storage.writer import Writer
 
 _EVENT_NAMES: Final[dict[EventType, Literal["merge", "split"]]] = {EventType.MERGE: "merge", EventType.SPLIT: "split"}
@@ -49,6 +51,7 @@ class Camera:
     total_frames: int | None
     max_frames: int | None = None
     video: AnnotatedVideo | None = None
+    zones: ZoneWatch = field(default_factory=ZoneWatch)
     monitor: CameraMonitor = field(default_factory=CameraMonitor)
     identities: dict[int, int | None] = field(default_factory=dict)  # of open tracklets; None: not known yet
     last_frame: int = 0
@@ -229,22 +232,10 @@ class Run:
             )
         journal.add_boxes(camera.name, result.box_runs)
         journal.progress(SourceProgress(camera.source_id, frame.index, finished=False))
-        self._note_update(camera, result.views, result.update, decisions, journal)
-
-    def _note_update(
-        self,
-        camera: Camera,
-        views: tuple[View, ...],
-        update: TrackletUpdate,
-        decisions: Sequence[Decision],
-        journal: Journal,
-    ) -> None:
-        journal.add_views(views)
-        time_text = iso_time(update.time_us)
-        self._note_decisions(decisions, update, journal)
-        for number in update.ended:
-            journal.end_tracklet(camera.name, number)
-            journal.tell(Event("end", time_text, camera.name, update.frame, number, camera.identities.get(number)))
+        journal.add_views(result.views)
+        self._note_decisions(decisions, result.update, journal)
+        _tell_zones(camera, camera.zones.update(frame, result.tracked), journal)
+        _note_ends(camera, result.update, journal)
 
     def _note_decisions(self, decisions: Sequence[Decision], update: TrackletUpdate, journal: Journal) -> None:
         """Notes decisions, which may be about any camera, and keeps the identities of open tracklets up to date."""
@@ -265,7 +256,10 @@ class Run:
         for camera in self._cameras:
             views, update = camera.analysis.close()
             decisions = self._associator.update(update)
-            self._note_update(camera, views, update, decisions, journal)
+            journal.add_views(views)
+            self._note_decisions(decisions, update, journal)
+            _tell_zones(camera, camera.zones.end(update.ended), journal)
+            _note_ends(camera, update, journal)
             updates.append(update)
             journal.progress(SourceProgress(camera.source_id, camera.last_frame, self._was_read_to_end(camera)))
             if camera.video is not None:
@@ -287,6 +281,30 @@ class Run:
             if camera.feed.state == "failed":
                 cause = camera.feed.error
                 raise WorkerDied(redact_url(f"camera {camera.name} failed: {type(cause).__name__}: {cause}")) from cause
+
+
+def _tell_zones(camera: Camera, events: Sequence[ZoneEvent], journal: Journal) -> None:
+    for event in events:
+        journal.tell(
+            Event(
+                event.type,
+                iso_time(event.time_us),
+                camera.name,
+                event.frame,
+                event.tracklet,
+                camera.identities.get(event.tracklet),
+                box=_rounded(event.box),
+                zone=event.zone,
+                dwell_s=event.dwell_s,
+            )
+        )
+
+
+def _note_ends(camera: Camera, update: TrackletUpdate, journal: Journal) -> None:
+    time_text = iso_time(update.time_us)
+    for number in update.ended:
+        journal.end_tracklet(camera.name, number)
+        journal.tell(Event("end", time_text, camera.name, update.frame, number, camera.identities.get(number)))
 
 
 def _identity_events(decision: Decision, time_us: int) -> list[IdentityEvent]:
@@ -328,7 +346,7 @@ def _keep_identities(camera: Camera, decision: Decision) -> None:
         camera.identities[decision.tracklet[1]] = decision.identity
 
 
-def _rounded(box: list[float]) -> tuple[float, float, float, float]:
+def _rounded(box: Sequence[float]) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (round(value, 1) for value in box)
     return x1, y1, x2, y2
 

@@ -1,6 +1,6 @@
 import logging
 import textwrap
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,9 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             inputs: [{path: "rtsp://{REID_USER}:{REID_PASSWORD}@10.0.0.5/main", transport: udp}]
             backend: gstreamer
             privacy: [{points: [[0.8, 0], [1, 0], [1, 0.3]]}]
+            zones:
+              door: {points: [[0, 0.6], [0.2, 1], [0.2, 0.6]]}
+              till: {points: [[0, 0], [1, 0], [1, 1]], dwell: 2m}
           hall: {inputs: [{path: recordings/hall.mp4, fps: 7}], start: 2026-11-20T08:00:00Z, detect: {fps: null}}
         detector: {model: models/detector.xml, min_confidence: 0.25, trust: true}
         encoder: {model: yolo11n}
@@ -54,6 +57,9 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lobby.inputs[0].path == "rtsp://admin:p%40ss%2Fw%251@10.0.0.5/main"
     assert lobby.inputs[0].transport == "udp"
     assert lobby.privacy[0].points == ((0.8, 0.0), (1.0, 0.0), (1.0, 0.3))
+    assert list(lobby.zones) == ["door", "till"]
+    assert lobby.zones["door"].points == ((0.0, 0.6), (0.2, 1.0), (0.2, 0.6))
+    assert (lobby.zones["door"].dwell, lobby.zones["till"].dwell, hall.zones) == (None, timedelta(minutes=2), {})
     assert (lobby.detect.fps, hall.detect.fps) == (4.0, None)
     assert hall.inputs[0].path == str(tmp_path / "recordings/hall.mp4")
     assert hall.start == datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -166,7 +172,7 @@ def test_a_password_in_the_file_is_warned_about(tmp_path: Path, caplog: pytest.L
         (
             "cameras: {hall: {input: 3, inputs: [{path: a}]}}",
             "cameras.yaml:1: cameras.hall.input: 3: unknown key, did you mean inputs?: expected one of enabled, "
-            "inputs, backend, pipeline, privacy, detect, start",
+            "inputs, backend, pipeline, privacy, zones, detect, start",
         ),
         (
             HALL + "colour: red\n",
@@ -234,12 +240,56 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("zones", "message"),
+    [
+        ("{door: {}}", "door.points: missing: expected a list of at least 3 entries"),
+        ("{door: {points: [[0, 0], [1, 1]]}}", "door.points: a list of 2: expected a list of at least 3 entries"),
+        (
+            "{door: {points: [[0, 0], [1, 1], [0, 1], [1]]}}",
+            "door.points[3][1]: missing: expected a number >= 0 and <= 1",
+        ),
+        ("{door: {points: [[0, 0], [9, 1], [1, 1], [0, 1]]}}", "door.points[1][0]: 9: expected a number >= 0 and <= 1"),
+        (
+            "{door: {points: [[0, 0], [1, 1], [0.5, 0.5]]}}",
+            "door.points: a list of 3: expected corners in their order around an area: these enclose next to nothing",
+        ),
+        (
+            "{door: {points: [[0, 0], [1, 1], [1, 0], [0, 1]]}}",
+            "door.points: a list of 4: expected corners in their order around an area: these enclose next to nothing",
+        ),
+        (
+            "{my door: {points: [[0, 0], [1, 1], [0, 1]]}}",
+            "my door: my door: expected 1 to 64 letters (a-z), digits, _ and -",
+        ),
+        (
+            "{door: {points: [[0, 0], [1, 1], [0, 1]]}, door: {points: [[0, 0], [1, 1], [0, 1]]}}",
+            "door: a mapping of 1: given twice, first in line 3: expected one door",
+        ),
+        (
+            "{door: {points: [[0, 0], [1, 1], [0, 1]], dwell: 0s}}",
+            "door.dwell: 0s: expected text like 90s or 30m or 48h or 7d, or null",
+        ),
+        (
+            "{door: {points: [[0, 0], [1, 1], [0, 1]], dwel: 9s}}",
+            "door.dwel: 9s: unknown key, did you mean dwell?: expected one of points, dwell",
+        ),
+    ],
+)
+def test_mistakes_in_zones_are_one_line(tmp_path: Path, zones: str, message: str) -> None:
+    text = f"cameras:\n  hall:\n    zones: {zones}\n    inputs: [{{path: a}}]\n"
+    assert _error(tmp_path, text) == f"cameras.yaml:3: cameras.hall.zones.{message}"
+
+
+@pytest.mark.parametrize("zones", ["[]", "null", "door", "{door: null}"])
+def test_zones_are_a_mapping(tmp_path: Path, zones: str) -> None:
+    message = _error(tmp_path, f"cameras: {{hall: {{inputs: [{{path: a}}], zones: {zones}}}}}\n")
+    assert message.startswith("cameras.yaml:1: cameras.hall.zones")
+    assert ": expected a mapping " in message
+
+
+@pytest.mark.parametrize(
     ("text", "key"),
     [
-        (
-            "cameras: {hall: {inputs: [{path: a}], zones: {door: {points: [[0, 0], [1, 1], [0, 1]]}}}}",
-            "cameras.hall.zones",
-        ),
         (HALL + "retention: {crops: 72h}", "retention"),
         (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),

@@ -90,6 +90,30 @@ def test_refused_cameras(change: dict[str, object]) -> None:
         Settings.model_validate({"cameras": {"hall": {**CAMERA, **change}}})
 
 
+@pytest.mark.parametrize("name", ["door", "Till-2_b", "1", "a" * 64])
+def test_zone_names(name: str) -> None:
+    zones = {name: {"points": [[0, 0], [1, 0], [1, 1]]}}
+    assert name in Settings.model_validate({"cameras": {"hall": {**CAMERA, "zones": zones}}}).cameras["hall"].zones
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "a b", "a.b", "ü", "a\n"])
+def test_refused_zone_names(name: str) -> None:
+    zones = {name: {"points": [[0, 0], [1, 0], [1, 1]]}}
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"cameras": {"hall": {**CAMERA, "zones": zones}}})
+
+
+@pytest.mark.parametrize("side", [0.02, 0.009])
+def test_a_zone_has_some_area_whichever_way_round(side: float) -> None:
+    for points in ([[0, 0], [side, 0], [side, side], [0, side]], [[0, side], [side, side], [side, 0], [0, 0]]):
+        camera = {**CAMERA, "zones": {"door": {"points": points}}}
+        if side > 0.01:
+            Settings.model_validate({"cameras": {"hall": camera}})
+            continue
+        with pytest.raises(ValidationError, match="enclose next to nothing"):
+            Settings.model_validate({"cameras": {"hall": camera}})
+
+
 def test_a_pipeline_needs_no_input() -> None:
     settings = Settings.model_validate({"cameras": {"hall": {"pipeline": "videotestsrc ! appsink"}}})
     assert settings.cameras["hall"].inputs == ()

@@ -117,10 +117,22 @@ def test_validate_as_json(site: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "fps": 2.0,
         "start": None,
         "privacy_areas": 0,
+        "zones": [],
     }
     assert plan["cameras"]["door"]["input"] == "rtsp://***@10.0.0.5/main"
     assert plan["detector"] == str(site / "detector.xml")
     assert plan["settings"]["cameras.hall.inputs[0].fps"] == 7.0
+
+
+def test_validate_names_the_zones(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    zones = "zones: {till: {points: [[0, 0], [1, 0], [1, 1]]}, exit: {points: [[0, 0], [1, 1], [0, 1]], dwell: 90s}}"
+    Path("cameras.yaml").write_text(f"cameras: {{hall: {{inputs: [{{path: hall.mp4}}], {zones}}}}}", encoding="utf-8")
+    assert run_command_line(["validate", "cameras.yaml"]) == 0
+    assert "till, exit" in capsys.readouterr().out
+    assert run_command_line(["validate", "cameras.yaml", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["cameras"]["hall"]["zones"] == ["till", "exit"]
+    assert plan["settings"]["cameras.hall.zones.exit.dwell"] == "90s"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from reid_pipeline.pipeline.events import Event, EventFile, iso_time
 
 NEW = Event("new", "2026-11-20T08:00:00.000Z", "hall", 3, 1, box=(1.5, 2.0, 30.0, 80.0))
 LOST = Event("camera", "2026-11-20T08:00:01.000Z", "hall", state="reconnecting", detail="no frame for 5 s")
-FIELDS = {"type", "time", "camera", "frame", "tracklet", "identity", "probability", "box", "state", "detail", "other"}
+_PLAIN = {"type", "time", "camera", "frame", "tracklet", "identity", "probability", "box", "state", "detail", "other"}
+FIELDS = _PLAIN | {"zone", "dwell_s"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from reid_pipeline.pipeline.datatypes import Frame
 from reid_pipeline.pipeline.protocols import TrackedBoxes
 from reid_pipeline.pipeline.video import AnnotatedVideo, draw, identity_colour
+from reid_pipeline.pipeline.zones import Zone
 
 BLACK = np.zeros((240, 320, 3), np.uint8)
 NOBODY = TrackedBoxes((), np.empty((0, 4), np.float32), np.empty(0, np.float32), ())
@@ -45,6 +46,17 @@ def test_unknown_and_known_people_look_different():
     assert (draw(BLACK, box, {1: 7}) != draw(BLACK, box, {1: 8})).any()
 
 
+def test_zones_are_outlined_and_named_below_the_boxes():
+    zone = Zone("door", np.array([[0.5, 0.5], [1.0, 0.5], [1.0, 1.0], [0.5, 1.0]]))
+    drawn = draw(BLACK, tracked([140, 80, 180, 200]), {1: 7}, [zone])
+    for y, x in [(200, 160), (239, 300), (180, 319)]:
+        assert tuple(drawn[y, x].tolist()) == ((255, 255, 255) if x > 180 else identity_colour(7))
+    assert not drawn[180, 240].any()
+    label = draw(BLACK, NOBODY, {}, [zone])[105:120, 161:180]
+    assert (label[4:8] > 128).mean() > 0.9
+    assert (label[8:14] < 128).any()
+
+
 @pytest.mark.parametrize("box", [[-50, -50, 20, 30], [300, 200, 900, 900], [-9e3, -9e3, -8e3, -8e3], [5, 5, 5, 5]])
 def test_boxes_at_the_edge_do_no_harm(box):
     assert draw(BLACK, tracked(box), {1: 3}).shape == BLACK.shape
@@ -76,6 +88,15 @@ def test_what_was_found_is_in_the_video(tmp_path):
     _, (frame,) = read(tmp_path / "hall.mp4")
     assert frame[150, 100].max() > 100
     assert frame[150, 130].max() < 40
+
+
+def test_zones_are_in_every_frame_of_the_video(tmp_path):
+    video = AnnotatedVideo(tmp_path / "hall.mp4", 25, [Zone("door", np.array([[0, 0.5], [1, 0.5], [1, 1]]))])
+    for index in (1, 2):
+        video.write(Frame("hall", index, 0, BLACK, 0.0), NOBODY, {})
+    video.close()
+    _, frames = read(tmp_path / "hall.mp4")
+    assert all(frame[120, 200].max() > 100 > frame[60, 200].max() for frame in frames)
 
 
 def test_a_camera_without_any_frame_closes_quietly(tmp_path):
