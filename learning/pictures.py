@@ -200,6 +200,7 @@ def _warp_into(canvas: Image, image: Image, matrix: np.ndarray, tile: tuple[int,
         image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = matrix @ np.diag([1 / scale, 1 / scale, 1]).astype(np.float32)
     moved = matrix - np.array([[0, 0, left], [0, 0, top]], np.float32)
+    moved[:, 2] += (moved[:, :2].sum(axis=1) - 1.0) / 2  # the warp counts from the middle of the first pixel
     border = (GREY, GREY, GREY)
     canvas[top:bottom, left:right] = cv2.warpAffine(image, moved, (right - left, bottom - top), borderValue=border)
 

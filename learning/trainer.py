@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 import torch
+from timm.optim.muon import Muon
 from torch import Tensor, nn
 
 from reid_pipeline.learning.errors import Diverged, WorkFolderError
@@ -31,6 +32,7 @@ LOG_NAME: Final = "log.ndjson"
 _AHEAD: Final = 8  # batches prepared while one is learnt
 _LOG_EVERY: Final = 50
 _SAVE_SECONDS: Final = 120.0
+_FEWEST_INPUTS: Final = 16  # of a layer whose weights are a matrix worth the name
 
 Batch = TypeVar("Batch")
 
@@ -59,7 +61,7 @@ class Plan:
     Attributes:
         steps: Number of steps in all.
         learning_rate: Peak of the rate: it rises linearly during `warm_up` steps and falls along a half cosine.
-        weight_decay: For AdamW; biases and norms are spared.
+        weight_decay: Biases and norms are spared.
         warm_up: Steps.
         ema_decay: Decay of the running average of the weights, which is what is kept in the end.
         seed: Of the weights and the batches.
@@ -214,11 +216,26 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
         kept.copy_(fresh)
 
 
-def _optimiser(network: nn.Module, plan: Plan) -> torch.optim.AdamW:
-    weights = [each for each in network.parameters() if each.ndim > 1]
-    rest = [each for each in network.parameters() if each.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, plan.learning_rate, fused=True)
+def _optimiser(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """Muon for the matrices inside the network, AdamW for the rest: first and last layers, norms, depthwise filters.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; its steps are scaled to
+    those of AdamW after Liu et al., "Muon is Scalable for LLM Training", 2025, so that both share a learning rate.
+    """
+    inner = {id(weight) for weight in _inner_matrices(network)}
+    rest = [each for each in network.parameters() if id(each) not in inner]
+    groups = [
+        {"params": _inner_matrices(network), "weight_decay": plan.weight_decay},
+        {"params": [each for each in rest if each.ndim > 1], "weight_decay": plan.weight_decay, "use_fallback": True},
+        {"params": [each for each in rest if each.ndim <= 1], "weight_decay": 0.0, "use_fallback": True},
+    ]
+    return Muon(groups, lr=plan.learning_rate, nesterov=True)
+
+
+def _inner_matrices(network: nn.Module) -> list[nn.Parameter]:
+    """Weights of inner layers: a bias of their own marks the last ones, few inputs the first and depthwise ones."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    return [layer.weight for layer in layers if layer.bias is None and layer.weight.shape[1] >= _FEWEST_INPUTS]
 
 
 @contextmanager

@@ -187,3 +187,22 @@ def test_mosaics_follow_from_the_generator_alone():
         assert (boxes[:, 2:] <= 96).all()
         assert (boxes >= 0).all()
     assert not np.array_equal(image, maker.make(np.random.default_rng(99))[0])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_warp_moves_whole_pixels(mirrored):
+    """Boxes count from the picture's edge, the warp from the middle of its first pixel: both must meet."""
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    canvas = np.full((20, 30, 3), GREY, np.uint8)
+    matrix = np.array([[-1, 0, 5 + 12] if mirrored else [1, 0, 5], [0, 1, 3]], np.float32)
+    pictures._warp_into(canvas, image, matrix, (5, 3, 17, 11))
+    np.testing.assert_array_equal(canvas[3:11, 5:17], image[:, ::-1] if mirrored else image)
+
+
+def test_a_warp_enlarges_about_the_edge():
+    image = np.repeat(np.repeat(np.eye(4, dtype=np.uint8)[..., None] * 200, 4, axis=0), 4, axis=1).repeat(3, axis=2)
+    canvas = np.zeros((32, 32, 3), np.uint8)
+    pictures._warp_into(canvas, image, np.array([[2, 0, 0], [0, 2, 0]], np.float32), (0, 0, 32, 32))
+    np.testing.assert_array_equal(canvas, canvas[::-1, ::-1])  # as symmetric as it was
+    assert canvas[4, 4, 0] == 200
+    assert canvas[4, 12, 0] == 0

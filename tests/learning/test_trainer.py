@@ -24,12 +24,13 @@ PLAN = Plan(steps=6, learning_rate=0.01, warm_up=2)
 class TinyTask:
     """Learns the mean brightness of noise."""
 
-    def __init__(self, width=4, fails_at=None):
+    def __init__(self, width=16, fails_at=None):
         torch.manual_seed(0)
         self.network = nn.Sequential(
             nn.Conv2d(3, width, 3),
             nn.BatchNorm2d(width),
             nn.ReLU(),
+            nn.Conv2d(width, width, 3, bias=False),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Linear(width, 1),
@@ -175,7 +176,23 @@ def test_each_step_is_learnt_at_its_rate(tmp_path):
     trainer = Trainer(TinyTask(), PLAN, tmp_path, CPU)
     trainer.run(until=4)
     state = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)
-    assert [group["lr"] for group in state["optimiser"]["param_groups"]] == [PLAN.rate(3)] * 2
+    assert {group["lr"] for group in state["optimiser"]["param_groups"]} == {PLAN.rate(3)}
+
+
+def test_inner_matrices_are_moved_alike_in_all_directions(tmp_path):
+    trainer = Trainer(TinyTask(), PLAN, tmp_path, CPU)
+    before = {name: value.detach().clone() for name, value in trainer.task.network.named_parameters()}
+    for value in trainer.task.network.parameters():
+        value.grad = torch.randn(value.shape, generator=torch.Generator().manual_seed(1))
+        value.grad.view(-1)[0] = 100.0  # one direction stands out
+    trainer._optimiser.step()
+    spread = {}
+    for name in ("0.weight", "3.weight"):
+        kept = before[name] * (1 - 0.05 * PLAN.learning_rate)
+        moved = torch.linalg.svdvals((trainer.task.network.get_parameter(name).detach() - kept).flatten(1))
+        spread[name] = float(moved[0] / moved[-1])
+    assert spread["3.weight"] < 2.0  # Newton and Schulz leave singular values between 0.7 and 1.2
+    assert spread["0.weight"] > 2.5  # pixels are met by AdamW
 
 
 def test_the_average_in_closed_form():
@@ -194,8 +211,8 @@ def test_the_average_starts_out_quickly(tmp_path):
     start = copy.deepcopy(TinyTask().network)
     trainer = Trainer(TinyTask(), PLAN, tmp_path, CPU)
     trainer.run(until=1)
-    moved = trainer.task.network[5].weight
-    torch.testing.assert_close(trainer.average[5].weight, start[5].weight + (moved - start[5].weight) * 10 / 11)
+    moved = trainer.task.network[6].weight
+    torch.testing.assert_close(trainer.average[6].weight, start[6].weight + (moved - start[6].weight) * 10 / 11)
 
 
 def test_biases_and_norms_do_not_decay(tmp_path):
@@ -206,8 +223,9 @@ def test_biases_and_norms_do_not_decay(tmp_path):
         "0.bias": 0.0,
         "1.weight": 0.0,
         "1.bias": 0.0,
-        "5.weight": 0.05,
-        "5.bias": 0.0,
+        "3.weight": 0.05,
+        "6.weight": 0.05,
+        "6.bias": 0.0,
     }
 
 
