@@ -47,19 +47,39 @@ class AppearanceScale:
 
     def learn(self, similarity: float) -> None:
         """Takes in the similarity of two people who are certainly different."""
-        self._pairs = min(self._pairs + 1.0, self._MEMORY)
-        delta = similarity - self._mean
-        self._mean += delta / self._pairs
-        self._variance += (delta * (similarity - self._mean) - self._variance) / self._pairs
+        self._mix(1, similarity, 0.0)
+
+    def learn_all(self, similarities: NDArray[np.float32]) -> None:
+        """Takes in the similarities ``(N,)`` of several people who are certainly different."""
+        if len(similarities):
+            self._mix(len(similarities), float(similarities.mean()), float(similarities.var()))
+
+    def _mix(self, pairs: int, mean: float, variance: float) -> None:
+        """Adds pairs whose mean and variance are known."""
+        self._pairs = min(self._pairs + pairs, self._MEMORY)
+        share = min(pairs / self._pairs, 1.0)
+        delta = mean - self._mean
+        self._mean += share * delta
+        self._variance += share * (variance - self._variance + (1.0 - share) * delta**2)
 
     def score(self, similarity: float) -> float:
         """Deviations above the mean of different people: 0 is usual for two people, 2 is rare."""
+        mean, deviation = self._different()
+        return (similarity - mean) / deviation
+
+    def similarity(self, score: float) -> float:
+        """The similarity that has a score."""
+        mean, deviation = self._different()
+        return mean + score * deviation
+
+    def _different(self) -> tuple[float, float]:
+        """Mean and standard deviation of the similarity of two different people."""
         # Mean and variance are mixed with the prior each on its own: an encoder whose mean lies elsewhere is not
         # thereby one that spreads wide.
         trust = self._pairs / (self._pairs + self._prior_pairs)
         mean = self._prior_mean + trust * (self._mean - self._prior_mean)
         variance = self._prior_deviation**2 + trust * (self._variance - self._prior_deviation**2)
-        return (similarity - mean) / math.sqrt(variance)
+        return mean, math.sqrt(variance)
 
 
 class Looks:

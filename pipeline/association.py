@@ -1,34 +1,39 @@
 """Tracklets become identities over all cameras, as they come, in capture-time order.
 
-First version. An identity is known by one prototype for each camera that has seen it: the quality-weighted mean of its
-views there. A tracklet takes an identity when nobody else would look that much alike by chance, and the more people are
-known, the more alike it must be; so there is no threshold on a cosine to set. What chance does is learnt without labels
-(`AppearanceScale`): people seen side by side are two, and of all people that a camera has seen at most the nearest is
-the one in question. What cannot be decided yet waits; what stays unlike everybody becomes a new identity.
+The first pass. An identity is known by the looks it had in each camera (`gallery`). A tracklet takes an identity when
+nobody else would look that much alike by chance, and the more people are in question, the more alike it must be; so
+there is no threshold on a cosine to set. What chance does is learnt without labels (`AppearanceScale`): people seen
+side by side are two, and of all people that a camera has seen at most the nearest is the one in question (`strangers`).
+What cannot be decided yet waits; what stays unlike everybody becomes a new identity.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.appearance import AppearanceScale, Look, weigh_view
+from reid_pipeline.pipeline.gallery import Gallery, Span
+from reid_pipeline.pipeline.gallery_shelf import Prototypes
 from reid_pipeline.pipeline.matching import assign
-from reid_pipeline.pipeline.protocols import Decision, TrackletKey, TrackletUpdate
+from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate
+from reid_pipeline.pipeline.strangers import Strangers
 from reid_pipeline.storage.records import EventType, GalleryRow
-from reid_pipeline.storage.vector_index import VectorIndex
 
-CANDIDATES: Final = 32  # nearest prototypes that are looked at
+CANDIDATES: Final = 32  # people who are looked at, in this camera and in others
 PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views before it becomes somebody new
 MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
-MOST_PROTOTYPES: Final = 20_000  # some 120 MB; a comparison with all of them takes a few milliseconds
-SWEEP_EVERY_US: Final = 60_000_000
-STRANGERS: Final = 32  # the newest people of each camera, from whom it is learnt what chance does
+_MOST_GONE: Final = 10_000  # more people than leave a camera in the time of one tracklet
+
+Reach = Callable[[str, str], tuple[int, int] | None]
+"""Shortest and longest time from one camera to another, microseconds; None where there is no way."""
 
 
 @dataclass(slots=True)
@@ -38,241 +43,239 @@ class _Tracklet:
     start_us: int
     look: Look | None = None  # quality-weighted sum of views
     direction: Look | None = None  # the same, of norm 1
+    quality: float = 0.0  # of the best view
     views: int = 0
     identity: int | None = None
     impatient: bool = False  # `PATIENCE_US` are over
 
-    def overlaps(self, other: _Tracklet) -> bool:
-        return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
-
 
 @dataclass(slots=True)
-class _Presence:
-    """One identity in one camera."""
+class _Camera:
+    """Who is in a camera, and who was."""
 
-    look: Look  # quality-weighted sum of views
-    direction: Look  # the same, of norm 1
-    key: int  # in the index
-    last_us: int
-    last_frame: int = 0  # where it was seen last, by tracklets that ended in this run
-    open: set[int] = field(default_factory=set)  # tracklets that have not ended
+    tracklets: dict[int, _Tracklet] = field(default_factory=dict)  # that have not ended
+    present: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # identities: tracklets
+    gone: dict[int, int] = field(default_factory=dict)  # identities: last frame; in the order in which they left
+
+    def is_present(self, identity: int, tracklet: _Tracklet) -> bool:
+        """Whether the identity was somewhere else here while the tracklet lived: then they are two people."""
+        return bool(self.present.get(identity)) or self.gone.get(identity, 0) >= tracklet.first_frame
+
+    def end(self, number: int) -> None:
+        tracklet = self.tracklets.pop(number, None)
+        if tracklet is None or tracklet.identity is None:
+            return
+        identity = tracklet.identity
+        self.present[identity].discard(number)
+        if not self.present[identity]:
+            del self.present[identity]
+        self.gone[identity] = max(self.gone.pop(identity, 0), tracklet.last_frame)
+        if len(self.gone) > _MOST_GONE:
+            del self.gone[next(iter(self.gone))]
 
 
 class PrototypeAssociator:
     """See `protocols.Associator`.
 
     Args:
-        index: Empty index for prototypes.
+        gallery: Empty, for the looks of people.
         next_identity: First number that is free.
-        memory_us: Prototypes not seen for longer are forgotten, microseconds.
         different: Mean and standard deviation of the similarity of two different people to this encoder, as its card
             says; None where it does not.
+        reach: Which ways there are from camera to camera; None: everybody can be anywhere at any time.
     """
 
     def __init__(
-        self, index: VectorIndex, next_identity: int, memory_us: int, different: tuple[float, float] | None = None
+        self,
+        gallery: Gallery,
+        next_identity: int,
+        different: tuple[float, float] | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        self._index = index
+        self._gallery = gallery
         self._next_identity = next_identity
-        self._memory_us = memory_us
-        self._tracklets: dict[TrackletKey, _Tracklet] = {}
-        self._presences: dict[tuple[int, str], _Presence] = {}
-        self._places: dict[int, tuple[int, str]] = {}  # of the presences, by their keys in the index
+        self._reach = reach
+        self._cameras: defaultdict[str, _Camera] = defaultdict(_Camera)
+        self._strangers = Strangers()
         self._same_camera = AppearanceScale(different)  # two people in one camera
         self._across = AppearanceScale(different)  # two people in two cameras
-        self._next_key = 1
-        self._swept_us = 0
-
-    def __len__(self) -> int:
-        """How many prototypes there are."""
-        return len(self._index)
+        self._noted: dict[int, tuple[Look, float]] = {}  # in one update: sums of views and the best quality
+        self._compared = 0  # people in question for those who were compared last
 
     def restore(self, rows: Iterable[GalleryRow]) -> None:
         """Takes up the identities of earlier runs."""
-        for row in rows:
-            self._remember(row.identity, row.camera, weigh_view(row.vector, row.quality), row.last_us)
+        for row in sorted(rows, key=lambda row: (row.last_us, row.time_us)):
+            self._forget(row.last_us)
+            self._note(row.identity, weigh_view(row.vector, row.quality), row.quality)
+            self._remember(row.camera, row.last_us)
 
     def update(self, update: TrackletUpdate) -> list[Decision]:
         """See `protocols.Associator`."""
-        self._sweep(update.time_us)
+        self._forget(update.time_us)
+        camera = self._cameras[update.camera]
         for number, first_frame in update.started:
-            self._tracklets[update.camera, number] = _Tracklet(first_frame, update.frame, update.time_us)
+            camera.tracklets[number] = _Tracklet(first_frame, update.frame, update.time_us)
         for number in update.seen:
-            self._tracklets[update.camera, number].last_frame = update.frame
+            camera.tracklets[number].last_frame = update.frame
         for view in update.views:
-            self._add_view((update.camera, view.number), view.embedding, view.quality, update.time_us)
-        ended = {(update.camera, number) for number in update.ended}
-        decisions = self._decide(update, ended)
-        for key in sorted(ended):
-            self._end(key)
+            self._add_view(camera.tracklets[view.number], view.embedding, view.quality)
+        self._learn_differences(update.camera, {view.number for view in update.views})
+        decisions = self._decide(update)
+        self._remember(update.camera, update.time_us)
+        for number in sorted(update.ended):
+            camera.end(number)
         return decisions
 
     def close(self) -> list[Decision]:
         """See `protocols.Associator`."""
         return []
 
-    def _decide(self, update: TrackletUpdate, ended: set[TrackletKey]) -> list[Decision]:
-        waiting = [
-            key
-            for key, tracklet in self._tracklets.items()
-            if key[0] == update.camera and tracklet.identity is None and tracklet.look is not None
-        ]
-        if not waiting or not self._is_news(update, waiting):
+    def _decide(self, update: TrackletUpdate) -> list[Decision]:
+        waiting = {
+            number: tracklet
+            for number, tracklet in self._cameras[update.camera].tracklets.items()
+            if tracklet.identity is None and tracklet.look is not None
+        }
+        if not waiting or not self._is_news(update, waiting.values()):
             return []
-        scores = {key: self._score(key) for key in waiting}
-        decisions = list(self._match(waiting, scores, update.time_us))
-        for key in waiting:
-            if self._tracklets[key].identity is None and self._gives_up(key, scores[key], ended):
-                decisions.append(self._open(key, update.time_us))
+        scores = dict(zip(waiting, self._score(update, list(waiting.values())), strict=True))
+        decisions = list(self._match(update, scores))
+        for number, tracklet in waiting.items():
+            if tracklet.identity is None and self._gives_up(update, number, scores[number]):
+                decisions.append(self._settle(update, number, self.take_number(), None))
         return decisions
 
-    def _is_news(self, update: TrackletUpdate, waiting: list[TrackletKey]) -> bool:
+    def _is_news(self, update: TrackletUpdate, waiting: Iterable[_Tracklet]) -> bool:
         """Whether anything has changed for those who wait; to compare them all in every frame would be for nothing."""
         news = bool(update.views or update.ended)
-        for key in waiting:
-            tracklet = self._tracklets[key]
+        for tracklet in waiting:
             if not tracklet.impatient and update.time_us - tracklet.start_us >= PATIENCE_US:
                 tracklet.impatient = news = True
         return news
 
-    def _match(
-        self, waiting: list[TrackletKey], scores: dict[TrackletKey, dict[int, float]], time_us: int
-    ) -> Iterator[Decision]:
+    def _match(self, update: TrackletUpdate, scores: Mapping[int, Mapping[int, float]]) -> Iterator[Decision]:
         """Gives the tracklets of one camera different identities, so that the likenesses are largest in sum."""
-        identities = sorted({identity for candidates in scores.values() for identity in candidates})
-        table = np.zeros((len(waiting), len(identities)), np.float32)
-        allowed = np.zeros(table.shape, bool)
-        for row, key in enumerate(waiting):
-            for column, identity in enumerate(identities):
-                score = scores[key].get(identity)
-                if score is not None and score > 0:
-                    table[row, column] = score
-                    free = not self._is_present(identity, key)
-                    allowed[row, column] = free and self._probability(score) >= MIN_PROBABILITY
-        for row, column in assign(table, allowed):
-            key, score = waiting[row], float(table[row, column])
-            yield self._settle(key, identities[column], EventType.ASSIGN, time_us, score)
+        camera = self._cameras[update.camera]
+        numbers = list(scores)
+        identities = sorted({identity for alike in scores.values() for identity in alike})
+        table = np.zeros((len(numbers), len(identities)), np.float32)
+        for row, number in enumerate(numbers):
+            for identity, score in scores[number].items():
+                if not camera.is_present(identity, camera.tracklets[number]):
+                    table[row, identities.index(identity)] = score
+        for row, column in assign(table, table > 0):
+            yield self._settle(update, numbers[row], identities[column], float(table[row, column]))
 
-    def _gives_up(self, key: TrackletKey, scores: dict[int, float], ended: set[TrackletKey]) -> bool:
+    def _gives_up(self, update: TrackletUpdate, number: int, alike: Iterable[int]) -> bool:
         """Whether a tracklet that matches nobody should become somebody new now."""
-        if key in ended:
+        camera = self._cameras[update.camera]
+        if number in update.ended:
             return True
-        alike = [identity for identity, score in scores.items() if self._probability(score) >= MIN_PROBABILITY]
-        if any(self._presences[identity, key[0]].open for identity in alike if (identity, key[0]) in self._presences):
+        if any(camera.present.get(identity) for identity in alike):
             return False  # perhaps that one's tracklet was lost and is about to end
-        return self._tracklets[key].impatient
+        return camera.tracklets[number].impatient
 
-    def _score(self, key: TrackletKey) -> dict[int, float]:
-        """How much alike the nearest identities are, in deviations above different people."""
-        direction = self._tracklets[key].direction
-        best: dict[int, float] = {}
-        if direction is not None:
-            for entry, similarity in self._index.search(direction, CANDIDATES):
-                identity, camera = self._places[entry]
-                scale = self._same_camera if camera == key[0] else self._across
-                best[identity] = max(best.get(identity, -math.inf), scale.score(similarity))
-        return best
+    def _score(self, update: TrackletUpdate, waiting: Sequence[_Tracklet]) -> list[dict[int, float]]:
+        """Who is too much alike for chance, and by how many deviations above different people."""
+        looks = np.stack([tracklet.direction for tracklet in waiting if tracklet.direction is not None])
+        spans = self._spans(update)
+        here = {update.camera: spans.pop(update.camera)} if update.camera in spans else {}
+        selections = [(self._same_camera, self._gallery.select(here)), (self._across, self._gallery.select(spans))]
+        self._compared = sum(len(selection) for _, selection in selections)
+        scores: list[dict[int, float]] = [{} for _ in waiting]
+        for scale, selection in selections:
+            found = self._gallery.search(looks, selection, CANDIDATES, scale.similarity(self._least_score()))
+            for query, identity, similarity in found:
+                scores[query][identity] = max(scores[query].get(identity, 0.0), scale.score(similarity))
+        return scores
+
+    def _spans(self, update: TrackletUpdate) -> dict[str, Span]:
+        """Where and when somebody who is in a camera now can have been before."""
+        spans: dict[str, Span] = {}
+        for camera in self._gallery.cameras():
+            way = (0, update.time_us) if self._reach is None else self._reach(camera, update.camera)
+            if way is not None:
+                spans[camera] = update.time_us - way[1], update.time_us - way[0]
+        return spans
 
     def _probability(self, score: float) -> float:
-        """That none of the people known would look this much alike by chance, if likeness is normally distributed."""
+        """That nobody in question would look this much alike by chance, if likeness is normally distributed."""
         tail = 0.5 * math.erfc(score / math.sqrt(2))
-        return float((1.0 - tail) ** max(len(self._index), 1))
+        return float((1.0 - tail) ** max(self._compared, 1))
 
-    def _is_present(self, identity: int, key: TrackletKey) -> bool:
-        """Whether the identity was somewhere else in this camera while the tracklet lived: then they are two people."""
-        presence = self._presences.get((identity, key[0]))
-        if presence is None:
-            return False
-        return bool(presence.open) or presence.last_frame >= self._tracklets[key].first_frame
+    def _least_score(self) -> float:
+        """The score from which a match is no chance likeness."""
+        return -NormalDist().inv_cdf(1.0 - MIN_PROBABILITY ** (1.0 / max(self._compared, 1)))
 
     def take_number(self) -> int:
         """A number for a new identity."""
         self._next_identity += 1
         return self._next_identity - 1
 
-    def _open(self, key: TrackletKey, time_us: int) -> Decision:
-        return self._settle(key, self.take_number(), EventType.OPEN, time_us, None)
-
-    def _settle(self, key: TrackletKey, identity: int, kind: EventType, time_us: int, score: float | None) -> Decision:
-        tracklet = self._tracklets[key]
+    def _settle(self, update: TrackletUpdate, number: int, identity: int, score: float | None) -> Decision:
+        """Gives a tracklet its identity: a new one where there is no score."""
+        camera = self._cameras[update.camera]
+        tracklet = camera.tracklets[number]
         tracklet.identity = identity
+        camera.present[identity].add(number)
         if tracklet.look is not None:
-            self._remember(identity, key[0], tracklet.look, time_us)
-        self._presences[identity, key[0]].open.add(key[1])
-        probability = None if score is None else round(self._probability(score), 6)
-        evidence = {"views": tracklet.views, "people": len(self._index)}
-        return Decision(
-            kind, key, identity, probability, evidence if score is None else {**evidence, "score": round(score, 3)}
-        )
+            self._note(identity, tracklet.look, tracklet.quality)
+        key = (update.camera, number)
+        evidence = {"views": tracklet.views, "people": self._compared}
+        if score is None:
+            return Decision(EventType.OPEN, key, identity, None, evidence)
+        probability = round(self._probability(score), 6)
+        return Decision(EventType.ASSIGN, key, identity, probability, {**evidence, "score": round(score, 3)})
 
-    def _add_view(self, key: TrackletKey, embedding: Look, quality: float, time_us: int) -> None:
-        tracklet = self._tracklets[key]
+    def _add_view(self, tracklet: _Tracklet, embedding: Look, quality: float) -> None:
         weighted = weigh_view(embedding, quality)
         tracklet.look = weighted if tracklet.look is None else tracklet.look + weighted
-        tracklet.direction = _unit(tracklet.look)
+        direction: Look = tracklet.look / np.linalg.norm(tracklet.look)
+        tracklet.direction = direction
+        tracklet.quality = max(tracklet.quality, quality)
         tracklet.views += 1
         if tracklet.identity is not None:
-            self._remember(tracklet.identity, key[0], weighted, time_us)
-        self._learn_differences(key)
+            self._note(tracklet.identity, weighted, quality)
 
-    def _learn_differences(self, key: TrackletKey) -> None:
-        mine = self._tracklets[key]
-        direction = mine.direction
-        if direction is None:
+    def _learn_differences(self, name: str, numbers: Iterable[int]) -> None:
+        """Learns from the tracklets of a camera that have new views."""
+        tracklets = self._cameras[name].tracklets
+        mine = [tracklets[number] for number in sorted(numbers)]
+        if not mine:
             return
-        for other, tracklet in self._tracklets.items():
-            certain = other[0] == key[0] and other != key and mine.overlaps(tracklet)  # a lost one may be this one
-            look = tracklet.direction if certain else None
-            if look is not None:
-                self._same_camera.learn(float(direction @ look))
-        known: dict[str, list[Look]] = {}
-        for (identity, camera), presence in islice(reversed(self._presences.items()), 8 * STRANGERS):
-            looks = known.setdefault(camera, [])
-            if identity != mine.identity and len(looks) < STRANGERS:
-                looks.append(presence.direction)
-        for camera, looks in known.items():
-            scale = self._same_camera if camera == key[0] else self._across
-            similarities = sorted((np.stack(looks) @ direction).tolist()) if looks else []
-            if len(similarities) > 1:
-                similarities[-1] = similarities[-2]  # the nearest may be the same person; without it chance looks tame
-                for similarity in similarities:
-                    scale.learn(similarity)
+        looks = np.stack([tracklet.direction for tracklet in mine if tracklet.direction is not None])
+        others = [tracklet for tracklet in tracklets.values() if tracklet.direction is not None]
+        similarities = looks @ np.stack([other.direction for other in others if other.direction is not None]).T
+        self._same_camera.learn_all(similarities[_together(mine, others)])  # one that is lost may be this one
+        strangers = dict(self._strangers.compare(looks, [tracklet.identity for tracklet in mine]))
+        self._same_camera.learn_all(strangers.pop(name, np.empty(0, np.float32)))
+        self._across.learn_all(np.concatenate([np.empty(0, np.float32), *strangers.values()]))
 
-    def _remember(self, identity: int, camera: str, weighted: Look, time_us: int) -> None:
-        place = (identity, camera)
-        presence = self._presences.get(place)
-        if presence is None:
-            presence = self._presences[place] = _Presence(weighted, weighted, self._next_key, time_us)
-            self._places[presence.key] = place
-            self._next_key += 1
-        else:
-            presence.look = presence.look + weighted
-            presence.last_us = max(presence.last_us, time_us)
-        presence.direction = _unit(presence.look)
-        self._index.put(presence.key, presence.direction)
+    def _note(self, identity: int, weighted: Look, quality: float) -> None:
+        """Takes in a view, or a sum of views, of an identity in the camera of this update."""
+        total, best = self._noted.get(identity, (np.zeros_like(weighted), 0.0))
+        self._noted[identity] = total + weighted, max(quality, best)
 
-    def _end(self, key: TrackletKey) -> None:
-        tracklet = self._tracklets.pop(key, None)
-        if tracklet is not None and tracklet.identity is not None:
-            presence = self._presences[tracklet.identity, key[0]]
-            presence.open.discard(key[1])
-            presence.last_frame = max(presence.last_frame, tracklet.last_frame)
-
-    def _sweep(self, time_us: int) -> None:
-        """Forgets prototypes older than the memory now and then, and the oldest ones where there are too many."""
-        surplus = len(self._presences) - MOST_PROTOTYPES
-        if surplus <= 0 and time_us - self._swept_us < min(self._memory_us, SWEEP_EVERY_US):
+    def _remember(self, camera: str, time_us: int) -> None:
+        """Keeps what was noted."""
+        if not self._noted:
             return
-        self._swept_us = time_us
-        count = surplus + MOST_PROTOTYPES // 10 if surplus > 0 else 0  # some more, so as not to come back at once
-        idle = sorted((presence.last_us, place) for place, presence in self._presences.items() if not presence.open)
-        for rank, (last_us, place) in enumerate(idle):
-            if rank < count or time_us - last_us > self._memory_us:
-                key = self._presences.pop(place).key
-                del self._places[key]
-                self._index.remove(key)
+        looks, qualities = zip(*self._noted.values(), strict=True)
+        views = Prototypes(np.array(list(self._noted)), np.stack(looks), np.array(qualities, np.float32))
+        self._gallery.put(camera, time_us, views)
+        self._strangers.add(camera, list(self._noted), views.totals)
+        self._noted = {}
+
+    def _forget(self, time_us: int) -> None:
+        if self._gallery.is_overfull(time_us):
+            there = {(identity, name) for name, camera in self._cameras.items() for identity in camera.present}
+            self._gallery.forget(time_us, there)
 
 
-def _unit(look: Look) -> Look:
-    unit: Look = look / np.linalg.norm(look)
-    return unit
+def _together(some: Sequence[_Tracklet], others: Sequence[_Tracklet]) -> NDArray[np.bool_]:
+    """Which of some tracklets ``(N,)`` were seen in one frame with which of the others ``(M,)``."""
+    first, last = np.array([(each.first_frame, each.last_frame) for each in some]).T[:, :, None]
+    other_first, other_last = np.array([(each.first_frame, each.last_frame) for each in others]).T
+    same = np.array([id(each) for each in some])[:, None] == np.array([id(each) for each in others])
+    together: NDArray[np.bool_] = (first <= other_last) & (other_first <= last) & ~same
+    return together

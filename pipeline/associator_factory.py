@@ -8,9 +8,9 @@ from datetime import timedelta
 from reid_pipeline.configs.settings import AssociationSettings
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.encoder import GraphEncoder
+from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.protocols import Associator
 from reid_pipeline.pipeline.two_pass import TwoPassAssociator
-from reid_pipeline.storage.vector_index import ExactIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +44,5 @@ def build_associator(
         topology: Whether to learn and use how long people take from camera to camera.
     """
     memory_us = settings.memory // timedelta(microseconds=1)
-    first = PrototypeAssociator(ExactIndex(space.dim), next_identity, memory_us, space.different)
+    first = PrototypeAssociator(Gallery(space.dim, memory_us), next_identity, space.different)
     return TwoPassAssociator(first, memory_us, settings.target_false_merge_rate, topology=topology)

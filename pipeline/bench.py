@@ -115,7 +115,7 @@ def bench_command(*, json_output: bool, with_peer: bool) -> int:
                 bars += _peer(footage)
         except PipelineError as error:  # somebody else's program: its failure takes nothing from our figures
             console.print(f"[yellow]![/] BoxMOT was not measured: {error}")
-    _show(bars, console)
+    show_bars(bars, console)
     if json_output:
         sys.stdout.write(json.dumps(_as_json(bars, footage)) + "\n")
     return 1 if any(bar.passed is False for bar in bars) else 0
@@ -242,7 +242,8 @@ def _output(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _show(bars: Sequence[Bar], console: Console) -> None:
+def show_bars(bars: Sequence[Bar], console: Console) -> None:
+    """Shows figures beside their bars."""
     table = Table("figure", "value", "bar", "", box=None, header_style="bold")
     marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
     for bar in bars:

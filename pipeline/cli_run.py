@@ -56,3 +56,16 @@ def bench_pipeline(
     from reid_pipeline.pipeline.bench import bench_command
 
     raise typer.Exit(bench_command(json_output=json_output, with_peer=peer))
+
+
+@bench.command("association")
+def bench_association(
+    prototypes: Annotated[int, typer.Option(min=1_000, help="How many are known.", metavar="N")] = 1_000_000,
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Decisions a second about who somebody is, on one core, among N prototypes of 20 cameras."""
+    start_output(json_output=json_output, verbose=verbose)
+    from reid_pipeline.pipeline.bench_association import bench_association_command
+
+    raise typer.Exit(bench_association_command(prototypes, json_output=json_output))

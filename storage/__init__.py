@@ -6,7 +6,6 @@ Reading and writing:
 - `corrections`: an operator's merge, split and undo. `actor`: who does something that is logged.
 - `writer`: the one thread that stores what a run finds, one transaction a time.
 - `crop_store`: the pictures of tracklets on disk.
-- `vector_index`: nearest embeddings.
 - `model_card`: models as folders, checked against their cards. `model_registry`: where they are found by name.
 - `model_catalogue`: those that can be pulled. `download`: files over HTTPS that are checked and go on where they broke.
 - `promotions`: which encoder serves a site, as a log that only grows.
@@ -19,7 +18,8 @@ Behind them:
 - `apply`: the statements of one commit. `row_ids`: what they remember between commits.
 - `identity_log`: what each decision about identities changes, and the log of all. `settlement`: what it says without
   the decisions that were undone. `operator_words`: what operators said, which the machine may not overrule.
-- `journeys`: identities and their paths, read for people.
+- `journeys`: identities and their paths, read for people. `tracklet_views`: embeddings by tracklet, read for searches.
+- `calibrations`: what similarities mean on a site.
 - `removal`: removing what a source gave.
 - `box_codec`: the bytes that boxes are stored as.
 """

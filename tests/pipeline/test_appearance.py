@@ -32,6 +32,28 @@ def test_scale_learns_mean_and_deviation(count):
     assert scale.score(mean + 2 * math.sqrt(variance)) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("pieces", [1, 3, 40])
+def test_scale_learns_many_at_once_as_one_by_one(pieces):
+    values = np.random.default_rng(pieces).normal(0.3, 0.07, 1200).astype(np.float32)
+    one_by_one, at_once = AppearanceScale(), AppearanceScale()
+    for value in values.tolist():
+        one_by_one.learn(value)
+    for piece in np.array_split(values, pieces):
+        at_once.learn_all(piece)
+        at_once.learn_all(piece[:0])
+    for similarity in (0.0, 0.4, 1.0):
+        assert at_once.score(similarity) == pytest.approx(one_by_one.score(similarity), abs=1e-4)
+        assert at_once.similarity(at_once.score(similarity)) == pytest.approx(similarity)
+
+
+def test_scale_that_learns_many_at_once_forgets_too():
+    scale = AppearanceScale()
+    for mean in (0.2, 0.7):
+        scale.learn_all(np.random.default_rng(0).normal(mean, 0.05, 20_000).astype(np.float32))
+    assert scale.score(0.7) == pytest.approx(0, abs=0.1)
+    assert scale.score(0.75) == pytest.approx(1, abs=0.1)
+
+
 def test_scale_of_an_encoder_that_spreads_wide_is_soon_sharp():
     scale = AppearanceScale()
     for value in np.random.default_rng(1).normal(-0.3, 0.05, 40).tolist():

@@ -7,14 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline import association
 from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.protocols import TrackletUpdate, TrackletView
 from reid_pipeline.pipeline.replay import updates_of
 from reid_pipeline.pipeline.two_pass import TwoPassAssociator
 from reid_pipeline.storage.records import EventType, GalleryRow
-from reid_pipeline.storage.vector_index import ExactIndex
 from tests.pipeline import crowd
 
 DIM, SECOND_US, HOUR_US = 64, 1_000_000, 3_600_000_000
@@ -34,7 +33,7 @@ class Site:
 
     def __init__(self, associator, prototypes):
         self.associator = associator
-        self.prototypes = prototypes  # the same, or what it begins with
+        self.prototypes = prototypes
         self.known = set()
         self.open = set()
         self.shown = set()  # tracklets with a view
@@ -89,10 +88,11 @@ class Site:
 
 @pytest.fixture(params=[PrototypeAssociator, TwoPassAssociator], ids=lambda build: build.__name__)
 def make_site(request):
-    def make(next_identity=1):
-        first = PrototypeAssociator(ExactIndex(DIM), next_identity, MEMORY_US)
+    def make(next_identity=1, most=1000, reach=None):
+        gallery = Gallery(DIM, MEMORY_US, most)
+        first = PrototypeAssociator(gallery, next_identity, reach=reach)
         two_passes = request.param is TwoPassAssociator
-        return Site(TwoPassAssociator(first, MEMORY_US, 0.002, topology=True) if two_passes else first, first)
+        return Site(TwoPassAssociator(first, MEMORY_US, 0.002, topology=True) if two_passes else first, gallery)
 
     return make
 
@@ -189,9 +189,8 @@ def test_memory(make_site, hours, expected):
     assert site.identities["lobby", 1] == expected
 
 
-def test_the_oldest_are_forgotten_where_there_are_too_many(make_site, monkeypatch):
-    monkeypatch.setattr(association, "MOST_PROTOTYPES", 20)
-    site = make_site()
+def test_the_oldest_are_forgotten_where_there_are_too_many(make_site):
+    site = make_site(most=20)
     for person in range(30):
         site.stay("hall", range(20 * person + 1, 20 * person + 9), person + 1, person)
     assert len(site.prototypes) <= 21
@@ -199,6 +198,17 @@ def test_the_oldest_are_forgotten_where_there_are_too_many(make_site, monkeypatc
     site.stay("lobby", range(720, 728), 2, 0)
     assert site.identities["lobby", 1] == site.identities["hall", 30]
     assert site.kinds["lobby", 2] is EventType.OPEN
+
+
+@pytest.mark.parametrize(("camera", "hours", "expected"), [("lobby", 0.1, 2), ("lobby", 1, 1), ("yard", 1, 2)])
+def test_nobody_is_taken_for_somebody_from_where_no_way_leads(make_site, camera, hours, expected):
+    ways = {("hall", "lobby"): (HOUR_US // 2, 2 * HOUR_US), ("lobby", "yard"): (0, 2 * HOUR_US)}
+    site = make_site(reach=lambda before, now: ways.get((before, now)))
+    site.stay("hall", range(1, 9), 1, ANNA)
+    later = 10 + int(hours * 3600)
+    site.stay(camera, range(later, later + 8), 1, ANNA)
+    assert site.identities[camera, 1] == expected
+    assert site.decisions[-1].evidence["people"] == (expected == 1)
 
 
 def test_people_in_sight_are_not_forgotten(make_site):
@@ -221,6 +231,31 @@ def test_restore_continues_identities_and_numbers(make_site):
     site.stay("lobby", range(12, 20), 2, CARL)
     site.stay("hall", range(22, 30), 3, BEN)
     assert site.identities == {("lobby", 1): 7, ("lobby", 2): 8, ("hall", 3): 3}
+
+
+def test_restored_identities_are_forgotten_in_the_order_in_which_they_were_seen(make_site):
+    site = make_site(next_identity=8)
+    site.associator.restore(
+        GalleryRow(identity, "hall", identity, 0, 0.8, look(person), 0, int(hours * HOUR_US))
+        for identity, person, hours in ((7, ANNA, 1.9), (3, BEN, 0.1))
+    )
+    later = int(2.6 * 3600)
+    site.stay("lobby", range(later, later + 8), 1, ANNA)
+    site.stay("lobby", range(later + 10, later + 18), 2, BEN)
+    assert site.identities == {("lobby", 1): 7, ("lobby", 2): 8}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_people_side_by_side_tell_how_much_alike_strangers_look(make_site, together):
+    site = make_site()
+    axes = np.eye(DIM, dtype=np.float32)
+    anna, ben, carl = (np.float32(0.9**0.5) * axes[0] + np.float32(0.1**0.5) * axes[each] for each in (1, 2, 3))
+    for frame in range(1, 40):
+        site.frame("hall", frame, {1: anna, 2: ben} if together else {1: anna})
+    site.frame("hall", 40, {}, ended=[1, 2] if together else [1])
+    for frame in range(50, 60):
+        site.frame("hall", frame, {3: carl})
+    assert site.kinds["hall", 3] is (EventType.OPEN if together else EventType.ASSIGN)
 
 
 def test_people_are_matched_one_to_one(make_site):
