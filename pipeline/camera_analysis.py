@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Scores
 from reid_pipeline.pipeline.monitor import StageClock
-from reid_pipeline.pipeline.protocols import Encoder, TrackedBoxes, Tracker, TrackletUpdate, TrackletView
+from reid_pipeline.pipeline.protocols import (
+    Encoder,
+    TrackedBoxes,
+    Tracker,
+    TrackletFeet,
+    TrackletUpdate,
+    TrackletView,
+)
 from reid_pipeline.pipeline.views import Candidate, ViewPicker, cut, shape_quality, store_pixels
 from reid_pipeline.storage.records import View
 
+EDGE: Final = 3.0  # pixels: a box that comes this near to an edge of the picture may go on beyond it
 LONGEST_GAP: Final = 10  # frames; a tracklet that was unseen for less is filled in along a straight line
 
 
@@ -92,6 +100,7 @@ class CameraAnalysis:
             tracked.numbers,
             tuple(TrackletView(view.number, view.embedding, view.quality) for view in views),
             tracked.ended,
+            tuple(find_feet(frame, tracked)),
         )
         return FrameResult(frame, tracked, box_runs, views, update)
 
@@ -156,6 +165,26 @@ class CameraAnalysis:
             )
             for (number, candidate), (jpeg, _), embedding in zip(chosen, stored, embeddings, strict=True)
         )
+
+
+def is_whole(boxes: Boxes, size: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which boxes ``(N, 4)`` end inside a picture of ``size``: height, width; the head may be cut off."""
+    height, width = size
+    return np.asarray((boxes[:, 0] >= EDGE) & (boxes[:, 2] <= width - EDGE) & (boxes[:, 3] <= height - EDGE), np.bool_)
+
+
+def stand(boxes: Boxes) -> NDArray[np.float32]:
+    """The feet of boxes ``(N, 4)``, as in `TrackletFeet`: ``(N, 3)``."""
+    return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3], boxes[:, 3] - boxes[:, 1]], axis=1)
+
+
+def find_feet(frame: Frame, tracked: TrackedBoxes) -> Iterator[TrackletFeet]:
+    """Where those stand whose box is in the picture as a whole."""
+    height, width = frame.image.shape[:2]
+    whole = is_whole(tracked.boxes, (height, width))
+    times_us = np.array([frame.time_us], np.int64)
+    for number, box in zip(np.array(tracked.numbers)[whole].tolist(), tracked.boxes[whole], strict=True):
+        yield TrackletFeet(number, times_us, stand(box[None]))
 
 
 def _box_run(

@@ -1,7 +1,8 @@
 """Tracklets to people: agglomerative clustering that keeps apart whoever is two, and paths plausible.
 
-Two clusters are joined while that makes the whole likelier: the looks of all their pairs on average, and the gaps
-between consecutive sightings of the joined path against those of the two. The best join comes first, so those that are
+Two clusters are joined while that makes the whole likelier: the looks of all their pairs on average, the gaps between
+consecutive sightings of the joined path against those of the two, and each meeting on a floor that two cameras share.
+The best join comes first, so those that are
 certain give the doubtful ones more to go by.
 
 Source: average linkage after Sokal and Michener, "A Statistical Method for Evaluating Systematic Relationships", 1958.
@@ -18,7 +19,9 @@ from reid_pipeline.pipeline.likeness import Labels, Mask, Matrix
 _HOPELESS: Final = -7.0  # log-odds by looks that no gap can outweigh
 
 
-def cluster_tracklets(log_odds: Matrix, transit: Matrix, apart: Mask, starts: Matrix, least: float) -> Labels:
+def cluster_tracklets(
+    log_odds: Matrix, transit: Matrix, apart: Mask, starts: Matrix, least: float, meetings: Matrix | None = None
+) -> Labels:
     """Clusters N tracklets.
 
     Args:
@@ -27,13 +30,16 @@ def cluster_tracklets(log_odds: Matrix, transit: Matrix, apart: Mask, starts: Ma
         apart: ``(N, N)``, symmetric: pairs that are never joined, not through others either.
         starts: ``(N,)``, by which sightings are ordered.
         least: Log-odds from which clusters are joined.
+        meetings: ``(N, N)``, symmetric, log-likelihood ratio that two who were seen at one time are one person, by
+            where they stood; None where that is not known of any two.
 
     Returns:
         ``(N,)``: for each tracklet the position of the first one of its cluster.
     """
     order = np.argsort(starts, kind="stable")
     looks = np.where(apart, -np.inf, log_odds)[np.ix_(order, order)]
-    clusters = _Clusters(looks, transit[np.ix_(order, order)])
+    met = np.zeros_like(looks) if meetings is None else meetings[np.ix_(order, order)]
+    clusters = _Clusters(looks, transit[np.ix_(order, order)], met)
     while clusters.best > least:
         clusters.join_best()
     labels = np.empty(len(order), np.int64)
@@ -45,16 +51,18 @@ def cluster_tracklets(log_odds: Matrix, transit: Matrix, apart: Mask, starts: Ma
 class _Clusters:
     """All clusters, and what joining two of them would gain; positions are in order of time."""
 
-    def __init__(self, looks: Matrix, transit: Matrix) -> None:
+    def __init__(self, looks: Matrix, transit: Matrix, meetings: Matrix) -> None:
         size = len(looks)
         self.members = [[position] for position in range(size)]
         self._transit = transit
         self._looks = looks.copy()  # summed over pairs of members
+        self._meetings = meetings.copy()  # the same
         self._path = np.zeros(size)  # of consecutive members
         self._size = np.ones(size)
-        hopeful = np.triu(looks > _HOPELESS, 1)
+        together = looks + meetings
+        hopeful = np.triu(together > _HOPELESS, 1)
         gain = np.full_like(looks, -np.inf)
-        gain[hopeful] = looks[hopeful] + transit[hopeful]
+        gain[hopeful] = together[hopeful] + transit[hopeful]
         self._gain = np.maximum(gain, gain.T)
         self._partner = self._gain.argmax(axis=1)
         self._best = self._gain.max(axis=1)
@@ -75,17 +83,19 @@ class _Clusters:
         self._looks[kept] += self._looks[gone]
         self._looks[:, kept] = self._looks[kept]
         self._looks[gone] = self._looks[:, gone] = -np.inf
+        self._meetings[kept] += self._meetings[gone]
+        self._meetings[:, kept] = self._meetings[kept]
         self._gain[gone] = self._gain[:, gone] = -np.inf
         self._gain[kept] = self._gain[:, kept] = self._gains_of(kept)
         self._find_partners(kept, gone)
 
     def _gains_of(self, cluster: int) -> Matrix:
-        average = self._looks[cluster] / (self._size[cluster] * self._size)
-        average[cluster] = -np.inf
-        gains = np.full_like(average, -np.inf)
-        for other in np.flatnonzero(average > _HOPELESS):
+        odds = self._looks[cluster] / (self._size[cluster] * self._size) + self._meetings[cluster]
+        odds[cluster] = -np.inf
+        gains = np.full_like(odds, -np.inf)
+        for other in np.flatnonzero(odds > _HOPELESS):
             together = self._path_of(sorted(self.members[cluster] + self.members[other]))
-            gains[other] = average[other] + together - self._path[cluster] - self._path[other]
+            gains[other] = odds[other] + together - self._path[cluster] - self._path[other]
         return np.asarray(gains, np.float64)
 
     def _path_of(self, members: list[int]) -> float:

@@ -43,6 +43,10 @@ _QUANTILES: Final = np.array([0.1, 0.5, 0.9])
 _NEVER: Final = 1e-6
 _NEWTON_STEPS: Final = 25
 _LIKEST: Final = 10  # pairs of strangers
+_LOW_TAIL: Final = float(stats.norm.cdf(-1.0))
+_FEW_SAME: Final = (3.5, 1.3)  # mean and deviation of the same person, in deviations of strangers
+_FEW_SHARE: Final = 0.1  # part of the pairs that are one person, at most
+_FEW_MOST: Final = 6.0  # log-likelihood ratio
 _DOUBT: Final = 4.0  # log-odds: the most that two looks speak against one person, beside how rare one is
 _CERTAIN: Final = 12.0  # log-odds: the most that they speak for one
 
@@ -122,13 +126,44 @@ def judge_pairs(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Pai
     together = normalise_similarity(expanded @ expanded.T, cameras)[pairs]
     mixture = fit_mixture(together)
     features = np.stack([np.ones_like(own), own, shared_neighbours(similarity)], axis=-1)
-    weights = _fit_logistic(features[pairs], mixture.probability(together))
+    weights = fit_logistic(features[pairs], mixture.probability(together))
     plain = fit_mixture(own[pairs])
     usual = float(logit(min(mixture.share, plain.share)))
     # Averaging makes neighbours of strangers too; without it is seen how many pairs are one person in truth.
     surplus = float(logit(mixture.share)) - usual
     log_odds = np.clip(features @ weights - surplus, usual - _DOUBT, _CERTAIN)
     return PairJudgement(np.asarray(log_odds, np.float64), mixture, _count_standouts(own[pairs], plain))
+
+
+def judge_few(looks: NDArray[np.float32], apart: Mask) -> Matrix:
+    """Log-odds ``(N, N)`` that two tracklets show one person, where there are too few of them to fit a mixture.
+
+    Where strangers lie is taken from the lower half of the similarities, in which hardly anybody is the same person.
+    How much more alike the same person looks, in their deviations, is what it was with all encoders that were tried;
+    how many pairs are the same person is fitted.
+
+    Args:
+        looks: ``(N, D)``, mean embedding of each tracklet, of norm 1; N at least 3.
+        apart: ``(N, N)``, symmetric: pairs that are certainly two people.
+    """
+    similarity = np.asarray(looks @ looks.T, np.float64)
+    pairs = np.triu(~apart, 1)
+    if not pairs.any():
+        return np.full(similarity.shape, -_FEW_MOST)
+    low, middle = np.quantile(similarity[pairs], [_LOW_TAIL, 0.5])
+    above = (similarity - middle) / max(float(middle - low), 1e-3)
+    ratio = stats.norm.logpdf(np.minimum(above, _FEW_SAME[0]), *_FEW_SAME) - stats.norm.logpdf(above)
+    ratio = np.clip(ratio, -_FEW_MOST, _FEW_MOST)
+    share = _FEW_SHARE
+    for _ in range(_ROUNDS):
+        share = max(float(expit(ratio[pairs] + logit(share)).mean()), 1.0 / (10.0 * pairs.sum()))
+    return np.asarray(ratio + logit(min(share, _FEW_SHARE)), np.float64)
+
+
+def find_apart(cameras: Labels, first_us: Labels, last_us: Labels) -> Mask:
+    """Pairs of tracklets that one camera saw at one time, hence two people: ``(N, N)``, each with itself among them."""
+    begun = first_us[:, None] <= last_us[None]
+    return np.asarray(begun & begun.T & (cameras[:, None] == cameras[None]))
 
 
 def normalise_similarity(similarity: Matrix, cameras: Labels) -> Matrix:
@@ -182,6 +217,18 @@ def _fit_strangers(order: Matrix, weights: Matrix) -> tuple[float, float, float]
 _SHAPES: Final = np.geomspace(1.5, 4000.0, 200)
 _GAMMAS: Final = np.asarray(stats.gamma.ppf(_QUANTILES[None], _SHAPES[:, None]), np.float64)
 _LEANS: Final = (_GAMMAS[:, 2] + _GAMMAS[:, 0] - 2.0 * _GAMMAS[:, 1]) / (_GAMMAS[:, 2] - _GAMMAS[:, 0])
+
+
+def fit_logistic(features: Matrix, targets: Matrix) -> Matrix:
+    """Weights ``(F,)`` of a logistic regression on ``features (P, F)``, the first all ones, by Newton steps."""
+    penalty = np.diag([1e-6] + [1.0] * (features.shape[1] - 1))
+    weights = np.zeros(features.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        expected = expit(features @ weights)
+        slope = features.T @ (expected - targets) + penalty @ weights
+        curvature = (features * (expected * (1.0 - expected))[:, None]).T @ features + penalty
+        weights -= np.linalg.solve(curvature, slope)
+    return weights
 
 
 def shared_neighbours(similarity: Matrix) -> Matrix:
@@ -243,15 +290,3 @@ def _with_neighbours(looks: Matrix, similarity: Matrix) -> Matrix:
 def _unit(looks: Matrix) -> Matrix:
     """Rows of norm 1; those of norm 0, as where all look the same, stay."""
     return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float64)
-
-
-def _fit_logistic(features: Matrix, targets: Matrix) -> Matrix:
-    """Weights ``(F,)`` of a logistic regression on ``features (P, F)``, the first all ones, by Newton steps."""
-    penalty = np.diag([1e-6] + [1.0] * (features.shape[1] - 1))
-    weights = np.zeros(features.shape[1])
-    for _ in range(_NEWTON_STEPS):
-        expected = expit(features @ weights)
-        slope = features.T @ (expected - targets) + penalty @ weights
-        curvature = (features * (expected * (1.0 - expected))[:, None]).T @ features + penalty
-        weights -= np.linalg.solve(curvature, slope)
-    return weights

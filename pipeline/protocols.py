@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Image, Scores
 from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
 
@@ -140,6 +143,21 @@ class TrackletView:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TrackletFeet:
+    """Where somebody stood, at moments when the feet were in the picture.
+
+    Attributes:
+        number: Of the tracklet.
+        times_us: ``(M,) int64``, rising.
+        feet: ``(M, 3) float32``: x and y of the bottom centre of the box, and its height, in pixels.
+    """
+
+    number: int
+    times_us: NDArray[np.int64]
+    feet: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrackletUpdate:
     """What one frame of one camera says about its tracklets.
 
@@ -151,6 +169,7 @@ class TrackletUpdate:
         seen: Tracklets in this frame, new ones among them.
         views: New views, of tracklets that are seen or that end.
         ended: Tracklets that will never be seen again.
+        feet: Where tracklets that are seen or that end stood since the last update that said so; not of every frame.
     """
 
     camera: str
@@ -160,6 +179,7 @@ class TrackletUpdate:
     seen: tuple[int, ...]
     views: tuple[TrackletView, ...]
     ended: tuple[int, ...]
+    feet: tuple[TrackletFeet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from typing import Final
 
 from reid_pipeline.pipeline.datatypes import Embeddings
 from reid_pipeline.pipeline.identity_book import IdentityBook
-from reid_pipeline.pipeline.protocols import Associator, Decision, TrackletKey, TrackletUpdate, TrackletView
+from reid_pipeline.pipeline.protocols import (
+    Associator,
+    Decision,
+    TrackletFeet,
+    TrackletKey,
+    TrackletUpdate,
+    TrackletView,
+)
 
 _Step = Callable[[], list[Decision]]
 
@@ -30,13 +37,14 @@ class RecordedView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedTracklet:
-    """A tracklet from start to end, with its views, none of them before or after."""
+    """A tracklet from start to end, with its views, none of them before or after, and where it stood, if known."""
 
     camera: str
     number: int
     first_us: int
     last_us: int
     views: tuple[RecordedView, ...]
+    feet: TrackletFeet | None = None
 
     @property
     def key(self) -> TrackletKey:
@@ -98,6 +106,7 @@ def updates_of(tracklets: Sequence[RecordedTracklet]) -> Iterator[TrackletUpdate
             tuple(sorted(seen[camera])),
             tuple(sorted(moment.views, key=lambda view: view.number)),
             tuple(sorted(moment.ended)),
+            tuple(moment.feet),
         )
         seen[camera].difference_update(moment.ended)
 
@@ -109,13 +118,16 @@ class _Moment:
     started: list[int] = field(default_factory=list)
     views: list[TrackletView] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    feet: list[TrackletFeet] = field(default_factory=list)
 
 
 def _moments(tracklets: Sequence[RecordedTracklet], origin_us: int) -> dict[tuple[int, str], _Moment]:
     moments: defaultdict[tuple[int, str], _Moment] = defaultdict(_Moment)
     for tracklet in tracklets:
         moments[_frame(tracklet.first_us, origin_us), tracklet.camera].started.append(tracklet.number)
-        moments[_frame(tracklet.last_us, origin_us), tracklet.camera].ended.append(tracklet.number)
+        end = moments[_frame(tracklet.last_us, origin_us), tracklet.camera]
+        end.ended.append(tracklet.number)
+        end.feet += [] if tracklet.feet is None else [tracklet.feet]
         for view in tracklet.views:
             shown = TrackletView(tracklet.number, view.embedding, view.quality)
             moments[_frame(view.time_us, origin_us), tracklet.camera].views.append(shown)

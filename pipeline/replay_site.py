@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import comb
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from reid_pipeline.configs.settings import AssociationSettings
 from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
+from reid_pipeline.pipeline.camera_analysis import is_whole, stand
 from reid_pipeline.pipeline.encoder import stated_difference
 from reid_pipeline.pipeline.errors import InputError
-from reid_pipeline.pipeline.protocols import TrackletKey
+from reid_pipeline.pipeline.protocols import TrackletFeet, TrackletKey
 from reid_pipeline.pipeline.replay import RecordedTracklet, RecordedView, Replayed, replay
 from reid_pipeline.pipeline.tracks import write_mtmc
 from reid_pipeline.storage.crop_store import CropStore
@@ -27,6 +31,8 @@ from reid_pipeline.storage.repository import Repository
 logger = logging.getLogger(__name__)
 
 Identities = Mapping[TrackletKey, int]
+
+_FOREVER_US: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,8 @@ def replay_site(
         rows = sorted(repository.gallery(model_hash, 0), key=_key) if model_hash else []
         if not rows or model_hash is None:
             raise InputError(f"{data_dir}: no run has left embeddings here; expected the data_dir of a run")
-        tracklets = [_record(list(group)) for _, group in groupby(rows, key=_key)]
+        feet = _read_feet(repository)
+        tracklets = [_record(list(group), feet.get(key)) for key, group in groupby(rows, key=_key)]
         space = _space(model_hash, data_dir, len(rows[0].vector))
         replayed = replay(tracklets, build_associator(settings, space, topology=topology))
         if out is not None:
@@ -144,9 +151,23 @@ def _key(row: GalleryRow) -> TrackletKey:
     return row.camera, row.number
 
 
-def _record(rows: Sequence[GalleryRow]) -> RecordedTracklet:
+def _record(rows: Sequence[GalleryRow], feet: TrackletFeet | None) -> RecordedTracklet:
     views = tuple(RecordedView(row.time_us, row.vector, row.quality) for row in rows)
-    return RecordedTracklet(rows[0].camera, rows[0].number, rows[0].first_us, rows[0].last_us, views)
+    return RecordedTracklet(rows[0].camera, rows[0].number, rows[0].first_us, rows[0].last_us, views, feet)
+
+
+def _read_feet(repository: Repository) -> dict[TrackletKey, TrackletFeet]:
+    """Where everybody stood. How large a camera's picture was is not kept: it reaches as far as its boxes do."""
+    found = {}
+    for camera in repository.camera_names():
+        tracklets = list(repository.tracklet_boxes_between(camera, 0, _FOREVER_US))
+        if tracklets:
+            right, bottom = np.max([each.boxes[:, 2:].max(axis=0) for each in tracklets], axis=0).tolist()
+            for each in tracklets:
+                whole = is_whole(each.boxes, (bottom, right))
+                feet = TrackletFeet(each.number, each.times_us[whole], stand(each.boxes[whole]))
+                found[camera, each.number] = feet
+    return found
 
 
 def _rename(cameras: Mapping[str, Sequence[TrackletBoxes]], identities: Identities) -> dict[str, list[TrackletBoxes]]:

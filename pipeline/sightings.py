@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,22 +10,31 @@ from typing import Final
 import numpy as np
 
 from reid_pipeline.pipeline.appearance import Look, weigh_view
+from reid_pipeline.pipeline.ground import SAMPLE_S, Walk
 from reid_pipeline.pipeline.identity_book import IdentityBook
-from reid_pipeline.pipeline.protocols import Decision, TrackletKey, TrackletUpdate
+from reid_pipeline.pipeline.protocols import Decision, TrackletFeet, TrackletKey, TrackletUpdate
 from reid_pipeline.storage.records import EventType, GalleryRow
 
+_LONGEST_WALK: Final = 600  # points; of who stays longer the end is kept
 MOST_SIGHTINGS: Final = 2_000  # all pairs of them are looked at: some seconds, and 500 MB for a moment
 
 
 @dataclass(slots=True)
 class Sighting:
-    """One tracklet: its camera, from when to when it was seen, and the quality-weighted sum of its views."""
+    """One tracklet: its camera, from when to when it was seen, where, and the quality-weighted sum of its views."""
 
     key: TrackletKey
     first_us: int
     last_us: int
     look: Look | None = None
     views: int = 0
+    walk: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=_LONGEST_WALK))
+
+    def follow(self, feet: TrackletFeet) -> None:
+        """Adds where it stood, as often as walks are looked at."""
+        for time_s, (x, y, height) in zip((feet.times_us / 1e6).tolist(), feet.feet.tolist(), strict=True):
+            if not self.walk or time_s - self.walk[-1][0] >= 0.9 * SAMPLE_S:
+                self.walk.append((time_s, x, y, height))
 
     def add(self, embedding: Look, quality: float) -> None:
         """Adds a view ``(D,)`` of norm 1."""
@@ -44,6 +54,7 @@ class Known:
         look: ``(D,)``, the mean of its views, of norm 1.
         views: How many.
         identity: Who it is said to be.
+        walk: Its feet, see `ground.Walk`.
         whole: Whether all tracklets of that identity are known here, none was forgotten.
     """
 
@@ -53,6 +64,7 @@ class Known:
     look: Look
     views: int
     identity: int
+    walk: Walk = field(default_factory=lambda: np.empty((0, 4)))
     whole: bool = True
 
 
@@ -89,6 +101,8 @@ class Sightings:
             self._open[update.camera, number].last_us = update.time_us
         for view in update.views:
             self._open[update.camera, view.number].add(view.embedding, view.quality)
+        for feet in update.feet:
+            self._open[update.camera, feet.number].follow(feet)
         for number in update.ended:
             sighting = self._open.pop((update.camera, number))
             if sighting.look is not None:
@@ -107,9 +121,10 @@ class Sightings:
             identity = self._book.identity(key)
             if sighting.look is not None and identity is not None:
                 direction: Look = sighting.look / np.linalg.norm(sighting.look)
+                walk = np.array(sighting.walk, np.float64).reshape(-1, 4)
                 whole = identity not in self._partial
                 found.append(
-                    Known(key, sighting.first_us, sighting.last_us, direction, sighting.views, identity, whole)
+                    Known(key, sighting.first_us, sighting.last_us, direction, sighting.views, identity, walk, whole)
                 )
         return sorted(found, key=lambda each: (each.first_us, each.key))
 

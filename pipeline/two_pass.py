@@ -1,8 +1,9 @@
 """Identities in two passes: at once while people walk by, and again over all closed tracklets at the end of a run.
 
 The first pass knows only what was before; the second one sees all at once, learns from it what "alike" means here and
-how long the ways between the cameras take (`likeness`, `transit`), and groups the tracklets anew (`clustering`). Where
-that says otherwise, it merges identities and moves tracklets; identities keep their numbers as far as possible.
+how long the ways between the cameras take, and which of them see the same floor (`likeness`, `transit`, `ground`), and
+groups the tracklets anew (`clustering`). Where that says otherwise, it merges identities and moves tracklets;
+identities keep their numbers as far as possible.
 """
 
 from __future__ import annotations
@@ -14,22 +15,28 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.clustering import cluster_tracklets
-from reid_pipeline.pipeline.likeness import Labels, Matrix, PairJudgement, judge_pairs
+from reid_pipeline.pipeline.ground import judge_meetings
+from reid_pipeline.pipeline.likeness import Labels, Mask, Matrix, PairJudgement, find_apart, judge_few, judge_pairs
 from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate
 from reid_pipeline.pipeline.sightings import Known, Sightings
 from reid_pipeline.pipeline.transit import find_separate, learn_transit, measure_gaps
 from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
 
 MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
+FEWEST_TRACKLETS: Final = 10  # with fewer, the first pass stands
 MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
 MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
 MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
 MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
 _LEAST_DOUBT: Final = 1e-5  # without any doubt nobody would be joined
-_WORTH: Final = 100.0  # a join may be wrong with so many times the wanted rate: most joins are far from doubtful
+_WORTH: Final = 250.0  # a join may be wrong with so many times the wanted rate: most joins are far from doubtful
+_FIRST_PASS: Final = 3.0  # log-odds that it was right
+_LIKENESS_STEP: Final = 0.1  # of the cosine: so much more alike is e times as likely, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +93,48 @@ def group_tracklets(known: Sequence[Known], doubt: float, *, topology: bool) -> 
     Args:
         known: The tracklets.
         doubt: Probability with which a join may be wrong.
-        topology: Whether gaps between sightings count.
+        topology: Whether gaps between sightings and meetings on a floor that two cameras see count.
     """
-    if len(known) < MIN_TRACKLETS:
+    if not known:
         return None
-    starts_s = np.array([each.first_us for each in known]) / 1e6
-    ends_s = np.array([each.last_us for each in known]) / 1e6
+    first_us, last_us = (
+        np.array(each, np.int64) for each in zip(*((k.first_us, k.last_us) for k in known), strict=True)
+    )
     cameras = np.unique([each.key[0] for each in known], return_inverse=True)[1].astype(np.int64)
-    gaps_s = measure_gaps(starts_s, ends_s)
-    apart = (gaps_s <= 0) & (gaps_s.T <= 0) & (cameras[:, None] == cameras[None])
-    if np.triu(~apart, 1).sum() < MIN_PAIRS:
-        return None
-    judged = judge_pairs(np.stack([each.look for each in known]), cameras, apart)
-    if not _is_telling(judged):
-        return None
-    probability = np.where(apart, 0.0, judged.probability)
-    transit = np.zeros_like(gaps_s)
+    looks = np.stack([each.look for each in known])
+    apart = find_apart(cameras, first_us, last_us)
+    judged = _judge_looks(looks, cameras, apart)
+    meetings = np.zeros(apart.shape)
     if topology:
+        likeness = np.asarray(looks @ looks.T, np.float64) / _LIKENESS_STEP
+        meetings = judge_meetings([each.walk for each in known], cameras, likeness)
+    few = judged is None and FEWEST_TRACKLETS <= len(known) < MIN_TRACKLETS
+    if judged is None and not few and not meetings.any():
+        return None
+    odds = (judge_few(looks, apart) if few else _odds_of_first_pass(known)) if judged is None else judged
+    probability = np.where(apart, 0.0, expit(odds + meetings))
+    transit = np.zeros_like(odds)
+    if topology and judged is not None:
+        gaps_s = measure_gaps(first_us / 1e6, last_us / 1e6)
         apart |= find_separate(gaps_s, cameras, probability)
         probability[apart] = 0.0
-        transit = learn_transit(gaps_s, starts_s, cameras, probability)
+        transit = learn_transit(gaps_s, first_us / 1e6, cameras, probability)
     least = math.log((1.0 - doubt) / doubt)
-    return Grouping(cluster_tracklets(judged.log_odds, transit, apart, starts_s, least), probability)
+    return Grouping(cluster_tracklets(odds, transit, apart, first_us / 1e6, least, meetings), probability)
+
+
+def _judge_looks(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Matrix | None:
+    """Log-odds ``(N, N)`` that two are one person by their looks; None where those of few people tell nothing sure."""
+    if len(looks) < MIN_TRACKLETS or np.triu(~apart, 1).sum() < MIN_PAIRS:
+        return None
+    judged = judge_pairs(looks, cameras, apart)
+    return judged.log_odds if _is_telling(judged) else None
+
+
+def _odds_of_first_pass(known: Sequence[Known]) -> Matrix:
+    """What the first pass said, as log-odds ``(N, N)`` that a meeting outweighs."""
+    identities = np.array([each.identity for each in known])
+    return np.where(identities[:, None] == identities[None], _FIRST_PASS, -_FIRST_PASS)
 
 
 def _is_telling(judged: PairJudgement) -> bool:

@@ -87,6 +87,13 @@ def test_the_update_says_who_started_is_seen_and_ended(camera):
     assert not any(update.started for update in updates)
 
 
+def test_the_update_says_where_those_stand_who_are_in_the_picture_as_a_whole(camera):
+    update = camera.frame(3, {1: 0.9, 100: 0.9, 279: 0.9}).update
+    assert update.seen == (1, 2, 3)
+    [feet] = update.feet  # the others touch an edge
+    assert (feet.number, feet.times_us.tolist(), feet.feet.tolist()) == (2, [300_000], [[120.0, 130.0, 110.0]])
+
+
 def test_views_come_with_the_embeddings_of_the_stored_pixels(camera):
     results = [camera.frame(index, {index: 0.9, 150: 0.9}) for index in range(1, 30)]
     views = [view for result in results for view in result.views]

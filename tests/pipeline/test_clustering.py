@@ -11,7 +11,7 @@ from reid_pipeline.pipeline.clustering import cluster_tracklets
 NEVER, HOPELESS = -math.inf, -7.0
 
 
-def slow_clusters(log_odds, transit, apart, starts, least):
+def slow_clusters(log_odds, transit, apart, starts, least, meetings):
     clusters = [[each] for each in range(len(starts))]
 
     def path(members):
@@ -21,6 +21,7 @@ def slow_clusters(log_odds, transit, apart, starts, least):
     def gain(first, second):
         pairs = [(one, two) for one in first for two in second]
         average = np.mean([NEVER if apart[pair] else log_odds[pair] for pair in pairs])
+        average += sum(meetings[pair] for pair in pairs)
         if average <= HOPELESS:
             return NEVER
         return average + path(first + second) - path(first) - path(second)
@@ -52,8 +53,11 @@ def draw(seed, size=16):
 def test_against_all_anew_at_each_step(seed):
     log_odds, transit, apart, starts = draw(seed)
     least = (0.0, 1.5)[seed % 2]
-    labels = cluster_tracklets(log_odds, transit, apart, starts, least)
-    np.testing.assert_array_equal(labels, slow_clusters(log_odds, transit, apart, starts, least))
+    rng = np.random.default_rng(seed + 1000)
+    meetings = np.where(rng.uniform(size=log_odds.shape) < 0.1, rng.normal(0, 6, log_odds.shape), 0.0)
+    meetings = meetings + meetings.T
+    labels = cluster_tracklets(log_odds, transit, apart, starts, least, meetings)
+    np.testing.assert_array_equal(labels, slow_clusters(log_odds, transit, apart, starts, least, meetings))
     assert 1 < len(set(labels.tolist())) < 16
 
 
@@ -114,3 +118,15 @@ def test_nothing_is_joined_below_the_least(size):
     log_odds, transit, apart, starts = draw(0, size)
     labels = cluster_tracklets(log_odds, transit, apart, starts, math.inf)
     assert labels.tolist() == list(range(size))
+
+
+def test_a_meeting_is_not_outvoted_by_those_who_did_not_meet():
+    people = np.array([0, 0, 0, 1, 1, 1])
+    log_odds = np.where(people[:, None] == people[None], 4.0, -3.0)
+    meetings, apart = np.zeros((6, 6)), np.zeros((6, 6), bool)
+    meetings[2, 3] = meetings[3, 2] = 6.0
+    labels = cluster_tracklets(log_odds, np.zeros((6, 6)), apart, np.arange(6.0), 0.0, meetings)
+    assert labels.tolist() == [0] * 6
+    meetings[0, 4] = meetings[4, 0] = -8.0
+    labels = cluster_tracklets(log_odds, np.zeros((6, 6)), apart, np.arange(6.0), 0.0, meetings)
+    assert labels.tolist() == [0, 0, 0, 3, 3, 3]

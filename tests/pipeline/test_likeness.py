@@ -7,8 +7,10 @@ from scipy.special import expit
 
 from reid_pipeline.pipeline.likeness import (
     Mixture,
-    _fit_logistic,
+    find_apart,
+    fit_logistic,
     fit_mixture,
+    judge_few,
     judge_pairs,
     normalise_similarity,
     shared_neighbours,
@@ -44,6 +46,14 @@ def slow_shared_neighbours(similarity):
     return np.array(
         [[np.minimum(smooth[a], smooth[b]).sum() / np.maximum(smooth[a], smooth[b]).sum() for b in rows] for a in rows]
     )
+
+
+def test_who_is_seen_at_one_time_by_one_camera():
+    cameras = np.array([0, 0, 0, 1, 1])
+    first, last = np.array([0, 10, 11, 0, 30]), np.array([10, 20, 40, 50, 30])
+    apart = [(a, b) for a, b in np.argwhere(find_apart(cameras, first, last)).tolist() if a < b]
+    assert apart == [(0, 1), (1, 2), (3, 4)]
+    assert (find_apart(cameras, first, last) == find_apart(cameras, first, last).T).all()
 
 
 class TestSharedNeighbours:
@@ -134,7 +144,7 @@ def test_the_regression_is_the_best_one(seed):
         return (np.logaddexp(0, score) - targets * score).sum() + (penalty * weights**2).sum() / 2
 
     best = optimize.minimize(loss, np.zeros(3), tol=1e-10).x
-    np.testing.assert_allclose(_fit_logistic(features, targets), best, atol=1e-2)
+    np.testing.assert_allclose(fit_logistic(features, targets), best, atol=1e-2)
 
 
 def area_under_curve(scores, crowd):
@@ -219,3 +229,31 @@ class TestJudgement:
         judged = judge_pairs(looks, cameras, np.eye(len(looks), dtype=bool))
         assert np.isfinite(judged.log_odds).all()
         assert np.isfinite([judged.mixture.separation, judged.mixture.share, judged.standouts]).all()
+
+
+class TestFew:
+    @pytest.mark.parametrize("seed", range(6))
+    def test_who_was_seen_twice_is_found(self, seed):
+        crowd = draw_crowd(people=6, sightings=4, noise=0.05, seed=seed)
+        likely = judge_few(crowd.looks, crowd.apart) > 0
+        pairs = np.triu(~crowd.apart, 1)
+        np.testing.assert_array_equal(likely, likely.T)
+        assert (likely & crowd.same & pairs).sum() >= 0.9 * (crowd.same & pairs).sum()
+        assert (likely & ~crowd.same & pairs).sum() <= 0.05 * (likely & pairs).sum()
+
+    @pytest.mark.parametrize("people", [12, 20, 39])
+    def test_strangers_are_hardly_ever_joined(self, people):
+        for seed in range(4):
+            crowd = draw_crowd(people=people, sightings=1, seed=seed)
+            assert (np.triu(judge_few(crowd.looks, crowd.apart) > 0, 1) & ~crowd.apart).sum() <= 2
+
+    def test_the_more_alike_the_likelier(self):
+        crowd = draw_crowd(people=6, sightings=4, seed=3)
+        pairs = np.triu(~crowd.apart, 1)
+        order = np.argsort((crowd.looks @ crowd.looks.T)[pairs], kind="stable")
+        assert (np.diff(judge_few(crowd.looks, crowd.apart)[pairs][order]) >= -1e-9).all()
+
+    def test_all_alike_and_all_at_once(self):
+        alike = np.tile(unit(np.ones((1, DIM))), (5, 1)).astype(np.float32)
+        assert np.isfinite(judge_few(alike, np.zeros((5, 5), bool))).all()
+        assert (judge_few(alike, np.ones((5, 5), bool)) < 0).all()

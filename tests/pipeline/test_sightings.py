@@ -1,11 +1,13 @@
 """What is kept of tracklets for a second look, and what is forgotten."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from reid_pipeline.pipeline import sightings
 from reid_pipeline.pipeline.identity_book import IdentityBook
-from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate, TrackletView
+from reid_pipeline.pipeline.protocols import Decision, TrackletFeet, TrackletUpdate, TrackletView
 from reid_pipeline.pipeline.sightings import Sightings
 from reid_pipeline.storage.records import EventType, GalleryRow
 
@@ -132,3 +134,16 @@ def test_a_book_forgets_a_tracklet():
     book.forget(("hall", 1))
     book.forget(("hall", 9))
     assert [book.identity(("hall", number)) for number in (1, 2)] == [None, 1]
+
+
+def test_walks_are_kept_as_often_as_they_are_looked_at(kept, monkeypatch):
+    monkeypatch.setattr(sightings, "_LONGEST_WALK", 4)
+    kept.note(update("hall", 1, [7], started=[7], views=[(7, EAST, 0.9)]))
+    kept.decide([assign(7, 3)])
+    times_us = SECOND_US + np.arange(0, 1_050_000, 50_000)
+    feet = np.column_stack([np.arange(21.0), np.full(21, 5.0), np.full(21, 2.0)]).astype(np.float32)
+    for part in (slice(0, 9), slice(9, 21)):  # frame by frame or at once is the same
+        kept.note(replace(update("hall", 2, [7]), feet=(TrackletFeet(7, times_us[part], feet[part]),)))
+    kept.note(update("hall", 9, ended=[7]))
+    [known] = kept.known()
+    np.testing.assert_allclose(known.walk, [[1 + each / 20, each, 5, 2] for each in (8, 12, 16, 20)])

@@ -8,20 +8,28 @@ import numpy as np
 import pytest
 
 from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.protocols import Decision
 from reid_pipeline.pipeline.replay import RecordedTracklet, replay, updates_of
 from reid_pipeline.pipeline.sightings import Known
-from reid_pipeline.pipeline.two_pass import MIN_TRACKLETS, Grouping, TwoPassAssociator, group_tracklets, regroup
+from reid_pipeline.pipeline.two_pass import (
+    FEWEST_TRACKLETS,
+    MIN_TRACKLETS,
+    Grouping,
+    TwoPassAssociator,
+    group_tracklets,
+    regroup,
+)
 from reid_pipeline.storage.records import EventType, GalleryRow
-from reid_pipeline.storage.vector_index import ExactIndex
 from tests.pipeline.crowd import DIM, SECOND_US, Crowd, draw_crowd, unit
+from tests.pipeline.floor import draw_site
 
 DAY_US = 86_400 * SECOND_US
 
 
 def first_pass(next_identity=1):
-    return PrototypeAssociator(ExactIndex(DIM), next_identity, DAY_US)
+    return PrototypeAssociator(Gallery(DIM, DAY_US), next_identity)
 
 
 def two_passes(rate=0.002, *, topology=True, next_identity=1):
@@ -48,7 +56,8 @@ def crowd():
     return draw_crowd(people=20, noise=0.12, seed=1)
 
 
-def test_the_second_pass_finds_what_the_first_one_missed_and_what_it_mixed_up(crowd):
+def test_the_second_pass_finds_what_the_first_one_missed_and_what_it_mixed_up():
+    crowd = draw_crowd(people=20, noise=0.14, seed=1)
     tracklets = crowd.record()
     results = [replay(tracklets, each) for each in (first_pass(), two_passes(topology=False), two_passes())]
     scores = [pair_scores(crowd, tracklets, result.identities) for result in results]
@@ -80,12 +89,38 @@ class TestGrouping:
             crowd = draw_crowd(people=size, sightings=1)
             assert group_tracklets(known_of(crowd), 0.1, topology=topology) is None
 
-    def test_a_few_are_not_grouped(self):
+    def test_a_handful_is_not_grouped(self):
         crowd = draw_crowd(people=10, sightings=5, noise=0.05)
         known = known_of(crowd)
-        assert group_tracklets(known[:MIN_TRACKLETS], 0.1, topology=True) is not None
-        for few in (known[: MIN_TRACKLETS - 1], known[:1], []):
+        assert group_tracklets(known[:FEWEST_TRACKLETS], 0.1, topology=True) is not None
+        for few in (known[: FEWEST_TRACKLETS - 1], known[:1], []):
             assert group_tracklets(few, 0.1, topology=True) is None
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_few_are_grouped_by_what_is_usual(self, seed):
+        crowd = draw_crowd(people=6, sightings=4, noise=0.05, seed=seed)
+        assert FEWEST_TRACKLETS <= len(crowd.people) < MIN_TRACKLETS
+        grouping = group_tracklets(known_of(crowd), 0.5, topology=True)
+        joined = np.triu(grouping.labels[:, None] == grouping.labels[None], 1)
+        assert (joined & ~crowd.same).sum() <= 0.05 * joined.sum()
+        assert (joined & crowd.same).sum() >= 0.9 * np.triu(crowd.same, 1).sum()
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_few_who_are_all_different_stay_so(self, seed):
+        crowd = draw_crowd(people=30, sightings=1, seed=seed)
+        grouping = group_tracklets(known_of(crowd), 0.5, topology=True)
+        assert len(set(grouping.labels.tolist())) >= 28
+
+    def test_where_they_stood_outweighs_what_the_first_pass_said(self):
+        walks, cameras = draw_site(0)
+        looks = unit(np.random.default_rng(0).normal(size=(8, DIM))).astype(np.float32)
+        known = [
+            Known((f"c{camera}", place), int(walk[0, 0] * 1e6), int(walk[-1, 0] * 1e6), look, 3, 1 + place, walk)
+            for place, (walk, camera, look) in enumerate(zip(walks, cameras.tolist(), looks, strict=True))
+        ]
+        assert len(known) < FEWEST_TRACKLETS
+        assert group_tracklets(known, 0.5, topology=True).labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+        assert group_tracklets(known, 0.5, topology=False) is None
 
     @pytest.mark.parametrize("topology", [True, False])
     @pytest.mark.parametrize("change", ["one camera", "a camera of one", "all at once"])
@@ -226,5 +261,5 @@ def test_tracklets_of_earlier_runs_take_part(crowd):
 
 
 def test_what_the_first_pass_says_is_kept_where_there_is_nothing_to_learn(crowd):
-    few = crowd.record()[: MIN_TRACKLETS - 1]
+    few = crowd.record()[: FEWEST_TRACKLETS - 1]
     assert replay(few, two_passes()).identities == replay(few, first_pass()).identities
