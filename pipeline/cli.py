@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "demo": LazyCommand("cli_demo", "demo", "Render a virtual site, run on it and score that."),
     "simulate": LazyCommand("cli_simulate", "simulate", "Render a virtual site whose truth is known."),
     "replay": LazyCommand("cli_replay", "replay", "Make identities again without video, and score them."),
+    "search": LazyCommand("cli_search", "search", "Search for a person by a picture, an identity or a sighting."),
     "journey": LazyCommand("cli_journey", "journey", "Show one identity's path over the cameras, or export it."),
     "identity": LazyCommand("cli_identity", "app", "List identities; merge, split and undo what is wrong."),
     "eval": LazyCommand("cli_eval", "app", "Score detections, embeddings, tracks or identities."),

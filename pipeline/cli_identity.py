@@ -51,7 +51,7 @@ def list_identities(
     from reid_pipeline.pipeline.site_data import open_site, parse_time_us
 
     with open_site(cameras, data) as site:
-        _check_camera(site, camera)
+        check_camera(site, camera)
         since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
         until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
         found = site.repository.identities(camera, since_us, until_us)
@@ -105,7 +105,7 @@ def split(
 
     # A list of arguments takes in all that follow, so the file is the last of them.
     file = Path(tracklets[-1]) if data is None and not _TRACKLET.fullmatch(tracklets[-1]) else None
-    keys = [_parse_tracklet(text) for text in (tracklets if file is None else tracklets[:-1])]
+    keys = [parse_tracklet(text) for text in (tracklets if file is None else tracklets[:-1])]
     with open_site(file, data) as site:
         done = Corrections(site.database, _actor(actor), reason).split(identity, keys)
         _print_done(site, done, f"Split from identity {done.other}: the new identity {done.identity}.", json_output)
@@ -138,13 +138,23 @@ def _actor(actor: str | None) -> str:
     return current_user() if actor is None else actor
 
 
-def _check_camera(site: SiteData, camera: str | None) -> None:
+def check_camera(site: SiteData, camera: str | None) -> None:
+    """Checks a --camera.
+
+    Raises:
+        InputError: The site has no such camera.
+    """
     known = site.repository.camera_names()
     if camera is not None and camera not in known:
         raise InputError(f"--camera: {camera}: expected one of {', '.join(known)}")
 
 
-def _parse_tracklet(text: str) -> tuple[str, int]:
+def parse_tracklet(text: str) -> tuple[str, int]:
+    """A tracklet as people name it.
+
+    Raises:
+        InputError: It is not CAMERA:NUMBER.
+    """
     match = _TRACKLET.fullmatch(text)
     if match is None:
         raise InputError(f"{text}: expected a tracklet as CAMERA:NUMBER, such as hall:7")

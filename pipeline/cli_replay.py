@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,12 @@ def replay(
     topology: Annotated[
         bool, typer.Option("--topology/--no-topology", help="Learn and use the ways from camera to camera.")
     ] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for tracks/mtmc.txt, and the truth.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for tracks/mtmc.txt; with --from-reid also the truth and reliability.svg.", metavar="DIR"
+        ),
+    ] = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -60,7 +66,8 @@ def replay(
     if json_output:
         print_json(fields)
     else:
-        print_table(("figure", "value"), [(name, _shorten(value)) for name, value in fields.items()])
+        figures = [(name, _shorten(value)) for name, value in fields.items() if name != "reliability"]
+        print_table(("figure", "value"), figures)
 
 
 def _settings(target: float | None, memory: str | None) -> AssociationSettings:
@@ -84,6 +91,8 @@ def _replay_reid(
 ) -> Mapping[str, object]:
     from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
     from reid_pipeline.pipeline.models import build_encoder
+    from reid_pipeline.pipeline.reliability import judge_replay
+    from reid_pipeline.pipeline.reliability_plot import draw_reliability
     from reid_pipeline.pipeline.replay_reid import encode_crops, replay_seeds, write_replay
 
     built = build_encoder(encoder)
@@ -99,7 +108,12 @@ def _replay_reid(
         "model_hash": built.model_hash,
     }
     if out is not None:
+        reliability = judge_replay(result, encoded.embeddings, settings.memory // timedelta(microseconds=1))
+        fields["reliability"] = None if reliability is None else reliability.as_dict()
         write_replay(out, result, fields)
+        if reliability is not None:
+            title = f"{folder.resolve().name}, {built.model.name}, seed {result.seed}"
+            (out / "reliability.svg").write_text(draw_reliability(reliability, title), encoding="utf-8")
     return fields
 
 

@@ -47,6 +47,9 @@ _LOW_TAIL: Final = float(stats.norm.cdf(-1.0))
 _FEW_SAME: Final = (3.5, 1.3)  # mean and deviation of the same person, in deviations of strangers
 _FEW_SHARE: Final = 0.1  # part of the pairs that are one person, at most
 _FEW_MOST: Final = 6.0  # log-likelihood ratio
+_MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
+_MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
+_MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
 _DOUBT: Final = 4.0  # log-odds: the most that two looks speak against one person, beside how rare one is
 _CERTAIN: Final = 12.0  # log-odds: the most that they speak for one
 
@@ -108,6 +111,12 @@ class PairJudgement:
     def probability(self) -> Matrix:
         """``(N, N)``, 0-1."""
         return np.asarray(expit(self.log_odds), np.float64)
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether the same person is told from strangers."""
+        clear = self.mixture.separation >= _MIN_SEPARATION and self.mixture.share <= _MOST_SHARE
+        return clear and self.standouts >= _MIN_STANDOUTS
 
 
 def judge_pairs(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> PairJudgement:

@@ -22,6 +22,7 @@ from rich.console import Console
 from reid_pipeline.configs.loading import load_settings
 from reid_pipeline.configs.settings import CameraSettings, DetectorSettings, EncoderSettings, Settings, non_default
 from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
+from reid_pipeline.pipeline.calibration import refit_calibration
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
@@ -187,6 +188,7 @@ class _Site:
         finally:
             self._repository.end_run(run_id, status, time.time_ns() // 1000)
         times = RunTimes(started_s, run.first_frame_s, time.monotonic())
+        refit_calibration(self._repository, self._encoder.model_hash, time.time_ns() // 1000)
         self._leave_behind(run_id, cameras, sources, models, times)
         if interrupted:
             return EXIT_INTERRUPTED

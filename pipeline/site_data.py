@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from reid_pipeline.configs.loading import load_settings
-from reid_pipeline.configs.settings import SiteSettings, find_timezone
+from reid_pipeline.configs.settings import SiteSettings, find_timezone, non_default
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database, open_database
@@ -23,6 +23,7 @@ class SiteData:
     Attributes:
         name: Its name in reports.
         timezone: Of times that are typed without one.
+        settings: What it is configured with, as far as that differs from the default; keys as in `non_default`.
         database: Its database, for corrections.
         crops: Its pictures.
         repository: Its questions.
@@ -30,6 +31,7 @@ class SiteData:
 
     name: str
     timezone: tzinfo
+    settings: Mapping[str, object]
     database: Database
     crops: CropStore
     repository: Repository
@@ -41,7 +43,7 @@ def open_site(cameras: Path | None, data_dir: Path | None) -> Iterator[SiteData]
 
     Args:
         cameras: Its cameras.yaml.
-        data_dir: Or its data folder; name and time zone are then those of its latest run.
+        data_dir: Or its data folder; the settings are then those of its latest run.
 
     Raises:
         InputError: Both or neither were given.
@@ -50,17 +52,18 @@ def open_site(cameras: Path | None, data_dir: Path | None) -> Iterator[SiteData]
     """
     if (cameras is None) == (data_dir is None):
         raise InputError("expected either a CAMERAS.YAML or --data DIR, the data folder of a site")
-    site = load_settings(cameras).site if cameras is not None else None
-    folder = site.data_dir if site is not None else data_dir or Path()
+    settings = load_settings(cameras) if cameras is not None else None
+    folder = settings.site.data_dir if settings is not None else data_dir or Path()
     with open_database(folder, create=False) as database:
         crops = CropStore(folder)
         repository = Repository(database, crops)
-        name, timezone = (site.name, site.timezone) if site is not None else _of_latest_run(repository)
-        yield SiteData(name, find_timezone(timezone), database, crops, repository)
+        known = repository.last_settings() if settings is None else non_default(settings)
+        name, timezone = _name_and_timezone(known)
+        yield SiteData(name, find_timezone(timezone), known, database, crops, repository)
 
 
-def _of_latest_run(repository: Repository) -> tuple[str, str]:
-    settings, defaults = repository.last_settings(), SiteSettings()
+def _name_and_timezone(settings: Mapping[str, object]) -> tuple[str, str]:
+    defaults = SiteSettings()
     name, timezone = settings.get("site.name", defaults.name), settings.get("site.timezone", defaults.timezone)
     return str(name), str(timezone)
 

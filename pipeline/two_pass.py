@@ -21,7 +21,7 @@ from scipy.special import expit
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.clustering import cluster_tracklets
 from reid_pipeline.pipeline.ground import judge_meetings
-from reid_pipeline.pipeline.likeness import Labels, Mask, Matrix, PairJudgement, find_apart, judge_few, judge_pairs
+from reid_pipeline.pipeline.likeness import Labels, Mask, Matrix, find_apart, judge_few, judge_pairs
 from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate
 from reid_pipeline.pipeline.sightings import Known, Sightings
 from reid_pipeline.pipeline.transit import find_separate, learn_transit, measure_gaps
@@ -30,9 +30,6 @@ from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
 MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
 FEWEST_TRACKLETS: Final = 10  # with fewer, the first pass stands
 MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
-MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
-MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
-MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
 _LEAST_DOUBT: Final = 1e-5  # without any doubt nobody would be joined
 _WORTH: Final = 250.0  # a join may be wrong with so many times the wanted rate: most joins are far from doubtful
 _FIRST_PASS: Final = 3.0  # log-odds that it was right
@@ -128,20 +125,13 @@ def _judge_looks(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Ma
     if len(looks) < MIN_TRACKLETS or np.triu(~apart, 1).sum() < MIN_PAIRS:
         return None
     judged = judge_pairs(looks, cameras, apart)
-    return judged.log_odds if _is_telling(judged) else None
+    return judged.log_odds if judged.is_telling else None
 
 
 def _odds_of_first_pass(known: Sequence[Known]) -> Matrix:
     """What the first pass said, as log-odds ``(N, N)`` that a meeting outweighs."""
     identities = np.array([each.identity for each in known])
     return np.where(identities[:, None] == identities[None], _FIRST_PASS, -_FIRST_PASS)
-
-
-def _is_telling(judged: PairJudgement) -> bool:
-    """Whether the same person is told from strangers."""
-    mixture = judged.mixture
-    clear = mixture.separation >= MIN_SEPARATION and mixture.share <= MOST_SHARE
-    return clear and judged.standouts >= MIN_STANDOUTS
 
 
 def regroup(known: Sequence[Known], grouping: Grouping, take_number: Callable[[], int]) -> Iterator[Decision]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.storage.box_codec import unpack_boxes
+from reid_pipeline.storage.calibrations import CalibrationRecord, read_calibrations, replace_calibrations
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord
@@ -37,6 +38,7 @@ from reid_pipeline.storage.records import (
 )
 from reid_pipeline.storage.removal import remove_results
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Identity, Model, Run, Segment, Site, Source, Tracklet
+from reid_pipeline.storage.tracklet_views import TrackletViews, ViewFilter, read_views
 
 _ROWS_AT_ONCE = 500  # some 100 kB of boxes or vectors: enough that the cost per fetch vanishes
 
@@ -135,6 +137,34 @@ class Repository:
             state = SourceState(source.id, source.start_us, source.frames_committed, source.finished)
         self._crops.delete(removed)
         return state
+
+    # What embeddings say
+
+    def embedding_models(self) -> tuple[ModelRecord, ...]:
+        """The models of which embeddings are stored, in the order of their first use."""
+        used = exists().where(Embedding.model_id == Model.id)
+        with self._database.session_scope() as session:
+            models = session.scalars(select(Model).where(used).order_by(Model.id))
+            return tuple(ModelRecord(each.hash, each.name, each.task, each.licence) for each in models)
+
+    def tracklet_views(self, model_hash: str, wanted: ViewFilter) -> Iterator[TrackletViews]:
+        """Tracklets with their views by one model, by camera and number; a tracklet without such views is left out."""
+        with self._database.session_scope() as session:
+            yield from read_views(session, model_hash, wanted)
+
+    def calibrations(self, model_hash: str) -> tuple[CalibrationRecord, ...]:
+        """What similarities by a model mean here; empty where nothing was learnt yet."""
+        with self._database.session_scope() as session:
+            return read_calibrations(session, model_hash)
+
+    def replace_calibrations(self, model_hash: str, records: Iterable[CalibrationRecord]) -> None:
+        """Stores what similarities by a model mean, in place of what was stored of that model.
+
+        Raises:
+            UnknownRecord: The model or a camera is not in the database.
+        """
+        with self._database.session_scope(write=True) as session:
+            replace_calibrations(session, model_hash, records)
 
     # Counters
 

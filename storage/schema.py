@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 # SQLite counts rows only in a column that is exactly INTEGER; elsewhere 32 bits would be used up in two years.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
@@ -231,6 +231,30 @@ class Embedding(Base):
     quality: Mapped[float]
     time_us: Mapped[int] = mapped_column(Microseconds)
     vector: Mapped[bytes]
+
+
+class Calibration(Base):
+    """What similarities by one model mean between two cameras, as in `calibrations.CalibrationRecord`.
+
+    Without cameras it is about all pairs of different cameras, or those within any one.
+    """
+
+    __tablename__ = "calibrations"
+    __table_args__ = (
+        UniqueConstraint("model_id", "first_camera_id", "second_camera_id"),  # calibrations: those of one model
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    first_camera_id: Mapped[int | None] = mapped_column(ForeignKey("cameras.id"))
+    second_camera_id: Mapped[int | None] = mapped_column(ForeignKey("cameras.id"))
+    one_camera: Mapped[bool]
+    intercept: Mapped[float]
+    slope: Mapped[float]
+    share: Mapped[float]
+    tracklets: Mapped[int]
+    pairs: Mapped[int]
+    fitted_us: Mapped[int] = mapped_column(Microseconds)
 
 
 class IdentityLogEntry(Base):

@@ -78,6 +78,8 @@ def test_an_old_site_is_brought_up_to_date_and_keeps_its_rows(tmp_path, dump):
         assert repository.identity(2).merged_into == 1
         assert repository.identity_history(1)[0].evidence == {"views": 3}
         assert (repository.next_number("hall"), repository.next_identity()) == (8, 3)
+        calibrated = [(each.cameras, each.slope, each.pairs) for each in repository.calibrations("aa")]
+        assert calibrated == ([(("hall", "hall"), 18.75, 900)] if dump.stem >= "schema_0003" else [])
     assert definitions(tmp_path / "site.db") == definitions(tmp_path / "new" / "site.db")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event
 
 from reid_pipeline.storage.records import Changes
 from reid_pipeline.storage.schema import Base
+from reid_pipeline.storage.tracklet_views import ViewFilter
 
 
 @contextmanager
@@ -52,6 +53,15 @@ QUESTIONS = {
         {"ix_segments_tracklet"},
     ),
     "gallery": (lambda site: list(site.repository.gallery("m1", 0)), {"ix_embeddings_model_time"}),
+    "looks of all tracklets": (
+        lambda site: list(site.repository.tracklet_views("m1", ViewFilter(cameras=("hall",)))),
+        {"ix_embeddings_tracklet"},
+    ),
+    "looks of a person": (
+        lambda site: list(site.repository.tracklet_views("m1", ViewFilter(identity=1))),
+        {"ix_tracklets_identity", "ix_embeddings_tracklet"},
+    ),
+    "models in use": (lambda site: site.repository.embedding_models(), {"ix_embeddings_model_time"}),
     "totals of a run": (lambda site: site.repository.totals(1), {"ix_tracklets_run"}),
     "stale tracklets": (lambda site: site.repository.close_stale_tracklets(), {"ix_tracklets_open"}),
     "history": (
@@ -94,3 +104,16 @@ def test_a_query_uses_its_indices(site, question, expected):
 def test_no_index_is_without_a_query():
     named = {index.name for table in Base.metadata.tables.values() for index in table.indexes}
     assert set().union(*(expected for _, expected in QUESTIONS.values())) == named
+
+
+@pytest.mark.parametrize(
+    "wanted", [ViewFilter(), ViewFilter(cameras=("door", "hall"), since_us=1)], ids=["all", "some"]
+)
+def test_vectors_of_many_tracklets_are_never_sorted(site, wanted):
+    with statements() as seen:
+        list(site.repository.tracklet_views("m1", wanted))
+    with site.database.session_scope() as session:
+        plans = [session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {each[0]}", each[1]) for each in seen[1:]]
+        steps = [row[3] for plan in plans for row in plan]
+    assert steps
+    assert not any("TEMP B-TREE" in step for step in steps)
