@@ -32,9 +32,11 @@ def commands_of_readme() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-def example_of_readme() -> dict:
-    [example] = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    return yaml.safe_load(example)
+def examples_of_readme() -> list[dict]:
+    """The whole cameras.yaml, then parts of others."""
+    return [
+        yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    ]
 
 
 def furnish(folder: Path, scene: Scene) -> None:
@@ -78,8 +80,11 @@ def test_the_example_of_the_readme_is_valid(tmp_path, monkeypatch):
 
     monkeypatch.setenv("REID_USER", "viewer")
     monkeypatch.setenv("REID_PASSWORD", "secret")
-    settings = load_settings(write_settings(tmp_path, example_of_readme()))
+    whole, *parts = examples_of_readme()
+    settings = load_settings(write_settings(tmp_path, whole))
     assert list(settings.cameras) == ["lobby", "hall"]
+    for part in parts:
+        load_settings(write_settings(tmp_path, whole | part))
 
 
 def test_bench_without_footage_says_what_it_needs(monkeypatch, capfd):
