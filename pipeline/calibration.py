@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from reid_pipeline.pipeline.appearance import AppearanceScale
-from reid_pipeline.pipeline.likeness import Mask, Matrix, find_apart, fit_logistic, judge_pairs
+from reid_pipeline.pipeline.likeness import Mask, Matrix, find_apart, fit_logistic, judge_if_telling
 from reid_pipeline.pipeline.tracklet_looks import TrackletLooks, read_all_looks
-from reid_pipeline.pipeline.two_pass import MIN_PAIRS, MIN_TRACKLETS
 from reid_pipeline.storage.calibrations import CalibrationRecord
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.tracklet_views import ViewFilter
@@ -121,10 +120,8 @@ def fit_calibration(sample: TrackletLooks, fitted_us: int) -> tuple[CalibrationR
     times = np.array([(each.first_us, each.last_us) for each in sample.tracklets], np.int64)
     names, cameras = np.unique([each.camera for each in sample.tracklets], return_inverse=True)
     apart = find_apart(cameras.astype(np.int64), times[:, 0], times[:, 1])
-    if len(cameras) < MIN_TRACKLETS or np.triu(~apart, 1).sum() < MIN_PAIRS:
-        return ()
-    judged = judge_pairs(sample.looks, cameras.astype(np.int64), apart)
-    if not judged.is_telling:
+    judged = judge_if_telling(sample.looks, cameras.astype(np.int64), apart)
+    if judged is None:
         return ()
     rows, columns = np.nonzero(np.triu(~apart, 1))
     pairs = _Pairs(

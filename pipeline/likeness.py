@@ -47,6 +47,8 @@ _LOW_TAIL: Final = float(stats.norm.cdf(-1.0))
 _FEW_SAME: Final = (3.5, 1.3)  # mean and deviation of the same person, in deviations of strangers
 _FEW_SHARE: Final = 0.1  # part of the pairs that are one person, at most
 _FEW_MOST: Final = 6.0  # log-likelihood ratio
+MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
+MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
 _MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
 _MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
 _MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
@@ -142,6 +144,14 @@ def judge_pairs(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Pai
     surplus = float(logit(mixture.share)) - usual
     log_odds = np.clip(features @ weights - surplus, usual - _DOUBT, _CERTAIN)
     return PairJudgement(np.asarray(log_odds, np.float64), mixture, _count_standouts(own[pairs], plain))
+
+
+def judge_if_telling(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> PairJudgement | None:
+    """As `judge_pairs`; None where tracklets are too few, or those of few people tell nothing sure."""
+    if len(looks) < MIN_TRACKLETS or np.triu(~apart, 1).sum() < MIN_PAIRS:
+        return None
+    judged = judge_pairs(looks, cameras, apart)
+    return judged if judged.is_telling else None
 
 
 def judge_few(looks: NDArray[np.float32], apart: Mask) -> Matrix:

@@ -10,10 +10,9 @@ import numpy as np
 from scipy.special import betaincinv, expit
 
 from reid_pipeline.pipeline.datatypes import Embeddings
-from reid_pipeline.pipeline.likeness import Mask, Matrix, find_apart, judge_pairs
+from reid_pipeline.pipeline.likeness import MIN_TRACKLETS, Mask, Matrix, find_apart, judge_pairs
 from reid_pipeline.pipeline.replay_reid import ReidReplay, record
 from reid_pipeline.pipeline.sightings import Sightings
-from reid_pipeline.pipeline.two_pass import MIN_TRACKLETS
 from reid_pipeline.storage.records import GalleryRow
 
 STEP: Final = 1.0  # log-odds of a bin

@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.clustering import cluster_tracklets
 from reid_pipeline.pipeline.ground import judge_meetings
-from reid_pipeline.pipeline.likeness import Labels, Mask, Matrix, find_apart, judge_few, judge_pairs
+from reid_pipeline.pipeline.likeness import MIN_TRACKLETS, Labels, Matrix, find_apart, judge_few, judge_if_telling
 from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate
 from reid_pipeline.pipeline.sightings import Known, Sightings
 from reid_pipeline.pipeline.transit import find_separate, learn_transit, measure_gaps
 from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
 
-MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
 FEWEST_TRACKLETS: Final = 10  # with fewer, the first pass stands
-MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
 _LEAST_DOUBT: Final = 1e-5  # without any doubt nobody would be joined
 _WORTH: Final = 250.0  # a join may be wrong with so many times the wanted rate: most joins are far from doubtful
 _FIRST_PASS: Final = 3.0  # log-odds that it was right
@@ -100,7 +97,7 @@ def group_tracklets(known: Sequence[Known], doubt: float, *, topology: bool) -> 
     cameras = np.unique([each.key[0] for each in known], return_inverse=True)[1].astype(np.int64)
     looks = np.stack([each.look for each in known])
     apart = find_apart(cameras, first_us, last_us)
-    judged = _judge_looks(looks, cameras, apart)
+    judged = judge_if_telling(looks, cameras, apart)
     meetings = np.zeros(apart.shape)
     if topology:
         likeness = np.asarray(looks @ looks.T, np.float64) / _LIKENESS_STEP
@@ -108,7 +105,7 @@ def group_tracklets(known: Sequence[Known], doubt: float, *, topology: bool) -> 
     few = judged is None and FEWEST_TRACKLETS <= len(known) < MIN_TRACKLETS
     if judged is None and not few and not meetings.any():
         return None
-    odds = (judge_few(looks, apart) if few else _odds_of_first_pass(known)) if judged is None else judged
+    odds = (judge_few(looks, apart) if few else _odds_of_first_pass(known)) if judged is None else judged.log_odds
     probability = np.where(apart, 0.0, expit(odds + meetings))
     transit = np.zeros_like(odds)
     if topology and judged is not None:
@@ -118,14 +115,6 @@ def group_tracklets(known: Sequence[Known], doubt: float, *, topology: bool) -> 
         transit = learn_transit(gaps_s, first_us / 1e6, cameras, probability)
     least = math.log((1.0 - doubt) / doubt)
     return Grouping(cluster_tracklets(odds, transit, apart, first_us / 1e6, least, meetings), probability)
-
-
-def _judge_looks(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Matrix | None:
-    """Log-odds ``(N, N)`` that two are one person by their looks; None where those of few people tell nothing sure."""
-    if len(looks) < MIN_TRACKLETS or np.triu(~apart, 1).sum() < MIN_PAIRS:
-        return None
-    judged = judge_pairs(looks, cameras, apart)
-    return judged.log_odds if judged.is_telling else None
 
 
 def _odds_of_first_pass(known: Sequence[Known]) -> Matrix:

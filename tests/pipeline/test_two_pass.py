@@ -10,12 +10,12 @@ import pytest
 from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.identity_book import IdentityBook
+from reid_pipeline.pipeline.likeness import MIN_TRACKLETS
 from reid_pipeline.pipeline.protocols import Decision
 from reid_pipeline.pipeline.replay import RecordedTracklet, replay, updates_of
 from reid_pipeline.pipeline.sightings import Known
 from reid_pipeline.pipeline.two_pass import (
     FEWEST_TRACKLETS,
-    MIN_TRACKLETS,
     Grouping,
     TwoPassAssociator,
     group_tracklets,
