@@ -1,6 +1,8 @@
 """What a site is configured with, and how the program speaks.
 
 - `settings`: every setting of cameras.yaml as a checked, frozen model, with its unit, bounds and default.
+- `durations`, `sizes`, `times`: values as they are written there.
+- `floor_points`: whether the points of a floor and their places in metres can belong together.
 - `loading`: cameras.yaml to `settings`, every mistake as one line that names file, line, key and value.
 - `yaml_tree`: the file itself with line numbers, the environment filled in.
 - `schema`: the JSON Schema of cameras.yaml (``cameras.schema.json``) for editors.

@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 # Keys of the format whose feature is not built yet; "*" stands for any camera.
 NOT_BUILT: Final[tuple[Location, ...]] = (
-    ("retention",),
+    *(
+        ("retention", key)
+        for key in ("crops", "embeddings", "clips", "tracks", "events", "reports", "backups", "audit")
+    ),
     ("outputs", "mqtt"),
     ("outputs", "prometheus"),
 )

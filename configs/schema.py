@@ -63,6 +63,7 @@ def _node_at(location: Location) -> Node | None:
 
 
 def _child(node: Node, step: str | int) -> Node | None:
+    node = next((_resolve(each) for each in _sequence(node, "anyOf") if "$ref" in each), node)  # a mapping, or null
     if isinstance(step, int):
         prefix = _sequence(node, "prefixItems")
         found = prefix[step] if step < len(prefix) else node.get("items")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -26,74 +25,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from reid_pipeline.configs.durations import DURATION, format_duration, parse_duration
+from reid_pipeline.configs.floor_points import find_fault, is_mirrored
 from reid_pipeline.configs.log import redact_url
+from reid_pipeline.configs.sizes import SIZE, format_size, parse_size
+from reid_pipeline.configs.times import check_timezone, find_timezone, parse_time
 
 RESERVED_CAMERA_NAMES: Final = frozenset({"mtmc"})  # tracks/mtmc.txt holds all cameras
 
 _CORNERS: Final = "Corners of a polygon, at least 3: [x, y] as parts of width and height, 0 to 1 from the top left."
-_DURATION = r"^[1-9][0-9]{0,5}[smhd]$"
-_DURATION_UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 _PLAIN_NAME = r"^[A-Za-z0-9_\-]{1,64}$"
 _MIN_ZONE_AREA: Final = 1e-4  # of the picture; what is smaller is a line, or corners in the wrong order
-
-
-def parse_duration(text: object) -> timedelta:
-    """Reads ``90s``, ``30m``, ``48h`` or ``7d``.
-
-    Example:
-        >>> parse_duration("48h")
-        datetime.timedelta(days=2)
-
-    Raises:
-        PydanticCustomError: Not a whole number above 0 with one of these units.
-    """
-    if isinstance(text, timedelta):
-        return text
-    if not isinstance(text, str) or not re.fullmatch(_DURATION, text):
-        raise PydanticCustomError("duration", "not a duration")
-    return int(text[:-1]) * _DURATION_UNITS.get(text[-1], timedelta(seconds=1))
-
-
-def format_duration(duration: timedelta) -> str:
-    """Writes a duration in the largest unit that leaves a whole number.
-
-    Example:
-        >>> format_duration(timedelta(minutes=90))
-        '90m'
-    """
-    for unit, length in _DURATION_UNITS.items():
-        if duration % length == timedelta(0):
-            return f"{duration // length}{unit}"
-    return f"{int(duration.total_seconds())}s"
-
-
-def find_timezone(name: str) -> tzinfo:
-    """Finds a time zone of the IANA database; ``UTC`` needs no database.
-
-    Raises:
-        KeyError: There is no such time zone on this machine.
-        ValueError: The name can be none.
-    """
-    return UTC if name == "UTC" else ZoneInfo(name)
-
-
-def _check_timezone(name: str) -> str:
-    try:
-        find_timezone(name)
-    except (KeyError, ValueError, OSError) as error:  # OSError: names of folders in the database, such as "Europe"
-        raise PydanticCustomError("timezone", "no such time zone") from error
-    return name
-
-
-def _parse_time(text: object) -> datetime:
-    if isinstance(text, datetime):
-        return text
-    try:
-        if isinstance(text, str):
-            return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise PydanticCustomError("time", "not a time") from error
-    raise PydanticCustomError("time", "not a time")
 
 
 def _check_camera_name(name: str) -> str:
@@ -112,7 +54,18 @@ def _check_cameras(cameras: Mapping[str, CameraSettings]) -> Mapping[str, Camera
             raise PydanticCustomError(
                 "expected", "expected a name that differs from {other} in more than case", {"other": other, "key": name}
             )
+    _check_one_floor(cameras)
     return cameras
+
+
+def _check_one_floor(cameras: Mapping[str, CameraSettings]) -> None:
+    sides = {name: is_mirrored(*camera.floor.sides) for name, camera in cameras.items() if camera.floor}
+    first = next(iter(sides), "")
+    for name, mirrored in sides.items():
+        if mirrored is not sides[first]:
+            raise PydanticCustomError(
+                "expected", "expected metres as in {other}: one of the two is mirrored", {"other": first, "key": name}
+            )
 
 
 def _check_zone_name(name: str) -> str:
@@ -144,21 +97,29 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["90s", "30m", "48h", "7d"]}),
+    WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["90s", "30m", "48h", "7d"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size),
+    WithJsonSchema({"type": "string", "pattern": SIZE, "examples": ["500MB", "10GB"]}),
 ]
 Time = Annotated[
     datetime,
-    BeforeValidator(_parse_time),
+    BeforeValidator(parse_time),
     WithJsonSchema({"type": "string", "examples": ["2026-11-20T08:00:00Z", "2026-11-20T09:00:00+01:00"]}),
 ]
 Timezone = Annotated[
-    str, AfterValidator(_check_timezone), WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Berlin"]})
+    str, AfterValidator(check_timezone), WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Berlin"]})
 ]
 CameraName = Annotated[
     str, AfterValidator(_check_camera_name), WithJsonSchema({"type": "string", "pattern": _PLAIN_NAME})
 ]
 ZoneName = Annotated[str, AfterValidator(_check_zone_name), WithJsonSchema({"type": "string", "pattern": _PLAIN_NAME})]
 Corners = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)]
+FloorPoints = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=4, max_length=24)]
+FloorPlaces = Annotated[tuple[tuple[Number, Number], ...], Field(min_length=4, max_length=24)]
 Text = Annotated[str, Field(min_length=1)]
 RuntimeSetting = Annotated[
     Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"],
@@ -232,6 +193,29 @@ class ZoneSettings(_Model):
     )
 
 
+class FloorSettings(_Model):
+    """Where points of the picture lie on the site's floor, which all cameras that have one share."""
+
+    points: FloorPoints = Field(
+        description="Points on the floor, 4 to 24: [x, y] as parts of width and height, 0 to 1 from the top left."
+    )
+    metres: FloorPlaces = Field(
+        description="The same points in the same order: [x, y] in metres on the floor, from one origin for all cameras."
+    )
+
+    @property
+    def sides(self) -> tuple[FloorPoints, FloorPlaces]:
+        """``points`` and ``metres``."""
+        return self.points, self.metres
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        fault = find_fault(*self.sides) if len(self.points) == len(self.metres) else "as many as points: {count}"
+        if fault:
+            raise PydanticCustomError("expected", f"expected {fault}", {"count": len(self.points), "key": "metres"})
+        return self
+
+
 class CameraSettings(_Model):
     """One camera."""
 
@@ -255,6 +239,9 @@ class CameraSettings(_Model):
         description="Parts of the picture by name; who enters and leaves them is told in events.ndjson. Names are 1 to "
         "64 letters, digits, _ and -.",
         json_schema_extra={"additionalProperties": False},
+    )
+    floor: FloorSettings | None = Field(
+        default=None, description="Where the floor lies in the picture. null: what two cameras share of it is learnt."
     )
     detect: DetectSettings = Field(default=DetectSettings(), description="As in `defaults`, for this camera.")
     start: Time | None = Field(
@@ -323,6 +310,27 @@ class AssociationSettings(_Model):
     )
 
 
+class CorpusSettings(_Model):
+    """Unlabelled crops that are kept to learn from."""
+
+    collect: Flag = Field(default=True, description="true: a run keeps some good crops of each tracklet.")
+    max_size: Size = Field(
+        default=10**10,
+        description="The most that they may take; beyond it the oldest go: a number and MB, GB or TB.",
+        json_schema_extra={"default": "10GB"},
+    )
+
+
+class RetentionSettings(_Model):
+    """How long things are kept."""
+
+    corpus: Duration = Field(
+        default=timedelta(days=30),
+        description="Crops to learn from, by the time they were taken: a number and s, m, h or d.",
+        json_schema_extra={"default": "30d"},
+    )
+
+
 class OutputsSettings(_Model):
     """What a run writes into data_dir, beside the database."""
 
@@ -345,6 +353,8 @@ class Settings(_Model):
     detector: DetectorSettings = Field(default=DetectorSettings(), description="What finds persons.")
     encoder: EncoderSettings = Field(default=EncoderSettings(), description="What tells persons apart.")
     association: AssociationSettings = Field(default=AssociationSettings(), description="How identities are made.")
+    corpus: CorpusSettings = Field(default=CorpusSettings(), description="Crops that are kept to learn from.")
+    retention: RetentionSettings = Field(default=RetentionSettings(), description="How long things are kept.")
     outputs: OutputsSettings = Field(default=OutputsSettings(), description="What a run writes into data_dir.")
 
 

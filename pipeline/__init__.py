@@ -5,16 +5,17 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
 
     frames in      sources, source_ffmpeg, source_gstreamer, source_images, feed, sampling, capture_time, truncation,
                    privacy
-    models         model_names, models, serving, model_check, model_import, model_export
+    models         model_names, models, serving, model_check, model_import, model_export, encoder_watch, reembed
     detection      detector, detector_heads, rectangular, ultralytics_export
     runtimes       runtime, runtime_openvino, runtime_onnx, runtime_torch, runtime_tensorrt, runtime_requests,
                    runtime_engines, runtime_choice, runtime_serving, parity, parity_pictures, onnx_half, int8
     tracking       tracker, motion, matching, appearance
     identity       views, encoder, camera_analysis, associator_factory, association, gallery, gallery_shelf,
-                   byte_codes, strangers, identity_book; at the end of a run two_pass, sightings, likeness,
-                   transit, ground, clustering
+                   byte_codes, strangers, identity_book; over all tracklets two_pass, sightings, steady_time,
+                   likeness, transit, ground, meetings, given_floor, spots, clustering, regrouping
     replay         replay, replay_reid, replay_journeys, replay_scores, replay_site, reliability, reliability_plot
     for people     site_data, journey, journey_page, search, search_query, tracklet_looks, calibration
+    corpus         corpus_collector, corpus_upkeep, corpus_import, corpus_video, corpus_export, corpus_plot
     results out    journal, events, zones, tracks, video, summary, monitor, progress
     scores         evaluate, mot_format, tracking_sequence, box_overlap, metrics_tracking, metrics_retrieval,
                    metrics_detection, image_folder, embedding_cache
@@ -22,7 +23,8 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
                    virtual_look, virtual_clothes, virtual_pose, virtual_body, virtual_head, virtual_mesh,
                    virtual_surfaces, virtual_background, virtual_camera, virtual_composition, virtual_files, demo
     commands       cli, cli_output, cli_extras, cli_run, cli_eval, cli_site, cli_model, cli_simulate, cli_demo,
-                   cli_replay, cli_identity, cli_journey, cli_search, run_command, doctor, doctor_probes
+                   cli_replay, cli_identity, cli_journey, cli_search, cli_corpus, run_command, stop_signals, doctor,
+                   doctor_probes
     speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server, bench_association
     faults         errors
 """

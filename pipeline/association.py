@@ -30,10 +30,21 @@ from reid_pipeline.storage.records import EventType, GalleryRow
 CANDIDATES: Final = 32  # people who are looked at, in this camera and in others
 PATIENCE_US: Final = 2_000_000  # how long a tracklet waits for better views before it becomes somebody new
 MIN_PROBABILITY: Final = 0.99  # that a match is no chance likeness
-_MOST_GONE: Final = 10_000  # more people than leave a camera in the time of one tracklet
+_LONGEST_WAY_US: Final = 3_600_000_000  # no way from camera to camera is known to take longer at least
 
 Reach = Callable[[str, str], tuple[int, int] | None]
-"""Shortest and longest time from one camera to another, microseconds; None where there is no way."""
+"""Shortest and longest time from one camera to another, microseconds; None where there is no way. The shortest is
+negative where both see the same place: then somebody is in the second one while still in the first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """How somebody looked in a camera until some time: the sum of the views ``(D,)``, and the best one's quality."""
+
+    camera: str
+    last_us: int
+    look: Look
+    quality: float
 
 
 @dataclass(slots=True)
@@ -54,24 +65,38 @@ class _Camera:
     """Who is in a camera, and who was."""
 
     tracklets: dict[int, _Tracklet] = field(default_factory=dict)  # that have not ended
-    present: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # identities: tracklets
-    gone: dict[int, int] = field(default_factory=dict)  # identities: last frame; in the order in which they left
+    ended: dict[int, _Tracklet] = field(default_factory=dict)  # met one that waits still
+    last_us: dict[int, int] = field(default_factory=dict)  # identities: when seen last; in this order, of the last hour
+
+    def holds(self, identity: int) -> bool:
+        """Whether a tracklet that has not ended is the identity's."""
+        return any(each.identity == identity for each in self.tracklets.values())
 
     def is_present(self, identity: int, tracklet: _Tracklet) -> bool:
         """Whether the identity was somewhere else here while the tracklet lived: then they are two people."""
-        return bool(self.present.get(identity)) or self.gone.get(identity, 0) >= tracklet.first_frame
+        met = (each for each in self.ended.values() if each.last_frame >= tracklet.first_frame)
+        return self.holds(identity) or any(each.identity == identity for each in met)
 
     def end(self, number: int) -> None:
         tracklet = self.tracklets.pop(number, None)
-        if tracklet is None or tracklet.identity is None:
-            return
-        identity = tracklet.identity
-        self.present[identity].discard(number)
-        if not self.present[identity]:
-            del self.present[identity]
-        self.gone[identity] = max(self.gone.pop(identity, 0), tracklet.last_frame)
-        if len(self.gone) > _MOST_GONE:
-            del self.gone[next(iter(self.gone))]
+        if tracklet is not None and tracklet.identity is not None:
+            self.ended[number] = tracklet
+        since = min((each.first_frame for each in self.tracklets.values() if each.identity is None), default=math.inf)
+        self.ended = {number: each for number, each in self.ended.items() if each.last_frame >= since}
+
+    def see(self, identity: int, time_us: int) -> None:
+        self.last_us[identity] = max(time_us, self.last_us.pop(identity, time_us))
+
+    def forget_before(self, time_us: int) -> None:
+        while self.last_us and next(iter(self.last_us.values())) < time_us:
+            del self.last_us[next(iter(self.last_us))]
+
+    def merge(self, younger: int, older: int) -> None:
+        for tracklet in (*self.tracklets.values(), *self.ended.values()):
+            if tracklet.identity == younger:
+                tracklet.identity = older
+        if younger in self.last_us:
+            self.see(older, self.last_us.pop(younger))
 
 
 class PrototypeAssociator:
@@ -79,10 +104,13 @@ class PrototypeAssociator:
 
     Args:
         gallery: Empty, for the looks of people.
-        next_identity: First number that is free.
+        next_identity: First number that is free; an attribute too.
         different: Mean and standard deviation of the similarity of two different people to this encoder, as its card
             says; None where it does not.
         reach: Which ways there are from camera to camera; None: everybody can be anywhere at any time.
+
+    Attributes:
+        reach: The same; it may be replaced by what was learnt since.
     """
 
     def __init__(
@@ -93,8 +121,8 @@ class PrototypeAssociator:
         reach: Reach | None = None,
     ) -> None:
         self._gallery = gallery
-        self._next_identity = next_identity
-        self._reach = reach
+        self.next_identity = next_identity
+        self.reach = reach
         self._cameras: defaultdict[str, _Camera] = defaultdict(_Camera)
         self._strangers = Strangers()
         self._same_camera = AppearanceScale(different)  # two people in one camera
@@ -117,6 +145,8 @@ class PrototypeAssociator:
             camera.tracklets[number] = _Tracklet(first_frame, update.frame, update.time_us)
         for number in update.seen:
             camera.tracklets[number].last_frame = update.frame
+            self._see(camera, number, update.time_us)
+        camera.forget_before(update.time_us - _LONGEST_WAY_US)
         for view in update.views:
             self._add_view(camera.tracklets[view.number], view.embedding, view.quality)
         self._learn_differences(update.camera, {view.number for view in update.views})
@@ -129,6 +159,43 @@ class PrototypeAssociator:
     def close(self) -> list[Decision]:
         """See `protocols.Associator`."""
         return []
+
+    def apply(self, decisions: Iterable[Decision]) -> None:
+        """Takes up what was decided elsewhere: who was merged is never seen again, and whose tracklets are whose.
+
+        The looks of tracklets that change hands are not known here any more; see `relearn`.
+        """
+        for decision in decisions:
+            if decision.tracklet is not None:
+                camera, number = self._cameras[decision.tracklet[0]], decision.tracklet[1]
+                tracklet = camera.tracklets.get(number) or camera.ended.get(number)
+                if tracklet is not None:
+                    tracklet.identity = decision.identity
+            elif decision.other is not None:
+                self._gallery.rename(decision.identity, decision.other)
+                self._strangers.remove(decision.identity)
+                for camera in self._cameras.values():
+                    camera.merge(decision.identity, decision.other)
+
+    def relearn(self, identity: int, seen: Iterable[Seen], *, forget: bool) -> None:
+        """Takes in how somebody looked, in the order of time.
+
+        Args:
+            identity: Who it is.
+            seen: Where, when and how.
+            forget: Whether this is all, in place of what was known of that one's looks.
+        """
+        if forget:
+            self._gallery.remove(identity)
+            self._strangers.remove(identity)
+        for each in seen:
+            views = Prototypes(np.array([identity]), each.look[None], np.array([each.quality], np.float32))
+            self._gallery.put(each.camera, each.last_us, views)
+
+    def _see(self, camera: _Camera, number: int, time_us: int) -> None:
+        identity = camera.tracklets[number].identity
+        if identity is not None:
+            camera.see(identity, time_us)
 
     def _decide(self, update: TrackletUpdate) -> list[Decision]:
         waiting = {
@@ -161,17 +228,28 @@ class PrototypeAssociator:
         table = np.zeros((len(numbers), len(identities)), np.float32)
         for row, number in enumerate(numbers):
             for identity, score in scores[number].items():
-                if not camera.is_present(identity, camera.tracklets[number]):
+                tracklet = camera.tracklets[number]
+                if not camera.is_present(identity, tracklet) and self._can_be_here(identity, tracklet, update.camera):
                     table[row, identities.index(identity)] = score
         for row, column in assign(table, table > 0):
             yield self._settle(update, numbers[row], identities[column], float(table[row, column]))
+
+    def _can_be_here(self, identity: int, tracklet: _Tracklet, here: str) -> bool:
+        """Whether there was time enough to come from where the identity was seen last."""
+        for name, camera in self._cameras.items():
+            if self.reach is None or name == here or identity not in camera.last_us:
+                continue
+            way = self.reach(name, here)
+            if way is not None and tracklet.start_us - camera.last_us[identity] < way[0]:
+                return False
+        return True
 
     def _gives_up(self, update: TrackletUpdate, number: int, alike: Iterable[int]) -> bool:
         """Whether a tracklet that matches nobody should become somebody new now."""
         camera = self._cameras[update.camera]
         if number in update.ended:
             return True
-        if any(camera.present.get(identity) for identity in alike):
+        if any(camera.holds(identity) for identity in alike):
             return False  # perhaps that one's tracklet was lost and is about to end
         return camera.tracklets[number].impatient
 
@@ -193,7 +271,7 @@ class PrototypeAssociator:
         """Where and when somebody who is in a camera now can have been before."""
         spans: dict[str, Span] = {}
         for camera in self._gallery.cameras():
-            way = (0, update.time_us) if self._reach is None else self._reach(camera, update.camera)
+            way = (0, update.time_us) if self.reach is None else self.reach(camera, update.camera)
             if way is not None:
                 spans[camera] = update.time_us - way[1], update.time_us - way[0]
         return spans
@@ -209,15 +287,15 @@ class PrototypeAssociator:
 
     def take_number(self) -> int:
         """A number for a new identity."""
-        self._next_identity += 1
-        return self._next_identity - 1
+        self.next_identity += 1
+        return self.next_identity - 1
 
     def _settle(self, update: TrackletUpdate, number: int, identity: int, score: float | None) -> Decision:
         """Gives a tracklet its identity: a new one where there is no score."""
         camera = self._cameras[update.camera]
         tracklet = camera.tracklets[number]
         tracklet.identity = identity
-        camera.present[identity].add(number)
+        camera.see(identity, update.time_us)
         if tracklet.look is not None:
             self._note(identity, tracklet.look, tracklet.quality)
         key = (update.camera, number)
@@ -268,7 +346,12 @@ class PrototypeAssociator:
 
     def _forget(self, time_us: int) -> None:
         if self._gallery.is_overfull(time_us):
-            there = {(identity, name) for name, camera in self._cameras.items() for identity in camera.present}
+            there = {
+                (tracklet.identity, name)
+                for name, camera in self._cameras.items()
+                for tracklet in camera.tracklets.values()
+                if tracklet.identity is not None
+            }
             self._gallery.forget(time_us, there)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.protocols import Associator
-from reid_pipeline.pipeline.two_pass import TwoPassAssociator
+from reid_pipeline.pipeline.two_pass import Operators, TwoPassAssociator, no_operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,13 @@ class EmbeddingSpace:
 
 
 def build_associator(
-    settings: AssociationSettings, space: EmbeddingSpace, next_identity: int = 1, *, topology: bool = True
+    settings: AssociationSettings,
+    space: EmbeddingSpace,
+    next_identity: int = 1,
+    *,
+    topology: bool = True,
+    operators: Operators = no_operators,
+    background: bool = False,
 ) -> Associator:
     """Builds an associator that knows nobody yet.
 
@@ -42,7 +49,11 @@ def build_associator(
         space: Of the encoder whose embeddings it will get.
         next_identity: First number that is free.
         topology: Whether to learn and use how long people take from camera to camera.
+        operators: Who else decides about identities.
+        background: Whether long work may go on beside the run, as live cameras need it.
     """
     memory_us = settings.memory // timedelta(microseconds=1)
     first = PrototypeAssociator(Gallery(space.dim, memory_us), next_identity, space.different)
-    return TwoPassAssociator(first, memory_us, settings.target_false_merge_rate, topology=topology)
+    rate = settings.target_false_merge_rate
+    worker = ThreadPoolExecutor(1, "second-pass") if background else None
+    return TwoPassAssociator(first, memory_us, rate, topology=topology, operators=operators, worker=worker)

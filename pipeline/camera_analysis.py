@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Scores
+from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.protocols import (
     Encoder,
@@ -73,13 +74,17 @@ class CameraAnalysis:
         tracker: A tracker of its own.
         encoder: The encoder, shared by all cameras.
         clock: Where the time of each stage is added up.
+        floor: How the floor lies in the picture, in parts of it; None where that was not given.
     """
 
-    def __init__(self, camera: str, tracker: Tracker, encoder: Encoder, clock: StageClock) -> None:
+    def __init__(
+        self, camera: str, tracker: Tracker, encoder: Encoder, clock: StageClock, floor: GivenFloor | None = None
+    ) -> None:
         self._camera = camera
         self._tracker = tracker
         self._encoder = encoder
         self._clock = clock
+        self._floor = floor
         self._tracklets: dict[int, _Tracklet] = {}
         self._last: tuple[int, int] = (0, 0)  # frame and time
 
@@ -100,9 +105,21 @@ class CameraAnalysis:
             tracked.numbers,
             tuple(TrackletView(view.number, view.embedding, view.quality) for view in views),
             tracked.ended,
-            tuple(find_feet(frame, tracked)),
+            tuple(find_feet(frame, tracked, self._floor)),
         )
         return FrameResult(frame, tracked, box_runs, views, update)
+
+    def change_encoder(self, encoder: Encoder) -> dict[int, int]:
+        """Goes on with another encoder; every open tracklet is soon looked at anew.
+
+        Returns:
+            The open tracklets by number, and the frame of the last box of each.
+        """
+        self._encoder = encoder
+        self._tracker.forget_looks()
+        for tracklet in self._tracklets.values():
+            tracklet.picker.hurry()
+        return {number: tracklet.frame for number, tracklet in self._tracklets.items()}
 
     def close(self) -> tuple[tuple[View, ...], TrackletUpdate]:
         """Ends all tracklets, at the end of the run: their last views, and the update that says so."""
@@ -178,13 +195,14 @@ def stand(boxes: Boxes) -> NDArray[np.float32]:
     return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3], boxes[:, 3] - boxes[:, 1]], axis=1)
 
 
-def find_feet(frame: Frame, tracked: TrackedBoxes) -> Iterator[TrackletFeet]:
-    """Where those stand whose box is in the picture as a whole."""
+def find_feet(frame: Frame, tracked: TrackedBoxes, floor: GivenFloor | None = None) -> Iterator[TrackletFeet]:
+    """Where those stand whose box is in the picture as a whole; ``floor`` in parts of the picture."""
     height, width = frame.image.shape[:2]
+    seen = None if floor is None else floor.in_pixels((height, width))
     whole = is_whole(tracked.boxes, (height, width))
     times_us = np.array([frame.time_us], np.int64)
     for number, box in zip(np.array(tracked.numbers)[whole].tolist(), tracked.boxes[whole], strict=True):
-        yield TrackletFeet(number, times_us, stand(box[None]))
+        yield TrackletFeet(number, times_us, stand(box[None]), seen)
 
 
 def _box_run(

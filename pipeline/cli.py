@@ -12,7 +12,7 @@ import importlib
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, NamedTuple
 
 import typer
@@ -59,8 +59,21 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "identity": LazyCommand("cli_identity", "app", "List identities; merge, split and undo what is wrong."),
     "eval": LazyCommand("cli_eval", "app", "Score detections, embeddings, tracks or identities."),
     "model": LazyCommand("cli_model", "app", "List, fetch, import, export and promote models."),
+    "corpus": LazyCommand("cli_corpus", "app", "Count, import and export the crops that the encoder learns from."),
+    "pretrain": LazyCommand(
+        "cli_pretrain", "pretrain", "Make an encoder from a site's own crops, without labels.", folder="learning"
+    ),
+    "adapt": LazyCommand("cli_adapt", "adapt", "Learn the looks of a site from its own crops.", folder="learning"),
+    "nightly": LazyCommand(
+        "cli_nightly", "nightly", "Make the encoder of a site better unattended, now or every night.", folder="learning"
+    ),
     "train": LazyCommand("cli_train", "train", "Make a bundled model from its recipe.", folder="learning"),
     "bench": LazyCommand("cli_run", "bench", "Measure the speed of this machine."),
+}
+
+# What a group has from a higher folder than its own.
+ADDED: Final[dict[str, dict[str, LazyCommand]]] = {
+    "bench": {"learning": LazyCommand("cli_bench", "bench_learning", "Measure the learning.", folder="learning")},
 }
 
 
@@ -110,10 +123,18 @@ def build_app(wanted: str | None) -> typer.Typer:
             continue
         target = command.load()
         if isinstance(target, typer.Typer):
-            app.add_typer(target, name=name, help=command.help)
+            app.add_typer(_with_added(target, ADDED.get(name, {})), name=name, help=command.help)
         else:
             app.command(name)(target)
     return app
+
+
+def _with_added(group: typer.Typer, added: Mapping[str, LazyCommand]) -> typer.Typer:
+    known = [command.name for command in group.registered_commands]
+    for name, command in added.items():
+        if name not in known:
+            group.command(name)(command.load())
+    return group
 
 
 def _print_version(asked: bool) -> None:

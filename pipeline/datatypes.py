@@ -18,6 +18,12 @@ Boxes = NDArray[np.float32]
 Scores = NDArray[np.float32]
 Embeddings = NDArray[np.float32]
 
+Walk = NDArray[np.float64]
+"""Feet of one tracklet ``(M, 4)``: seconds, x, y and body height in pixels, in the order of time."""
+
+Spots = NDArray[np.float64]
+"""The same on the floor ``(M, 6)``: seconds, x and y in metres, and the variances xx, xy, yy of the place in m²."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

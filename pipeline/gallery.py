@@ -127,6 +127,11 @@ class Gallery:
         for shelf in self._shelves.values():
             shelf.remove(identity)
 
+    def rename(self, identity: int, into: int) -> None:
+        """Gives an identity's prototypes to another one, who may then have more than others in one place and window."""
+        for shelf in self._shelves.values():
+            shelf.rename(identity, into)
+
     def is_overfull(self, time_us: int) -> bool:
         """Whether `forget` has something to do."""
         return self._first_window(time_us) > self._oldest or len(self) > self._most

@@ -159,6 +159,11 @@ class Shelf:
         self._count -= sum(page.remove(identity) for page in self._pages)
         self._pages = deque(page for page in self._pages if page.end > page.first)
 
+    def rename(self, identity: int, into: int) -> None:
+        """Gives an identity's prototypes to another one."""
+        for page in self._pages:
+            page.identities[page.first : page.end][page.identities[page.first : page.end] == identity] = into
+
     def cut(self, window: int, most: int, keep: Sequence[int]) -> Iterator[Prototypes]:
         """Cuts off what comes before a window, so many rows at most, the oldest first.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from reid_pipeline.pipeline.camera_analysis import TrackletBoxRun
 from reid_pipeline.pipeline.events import Event, EventFile
+from reid_pipeline.storage.corpus_records import CollectedCrop
 from reid_pipeline.storage.records import (
     BoxRun,
     Changes,
@@ -37,6 +38,7 @@ class Journal:
         self._boxes: dict[tuple[str, int], list[TrackletBoxRun]] = {}
         self._ends: list[TrackletEnd] = []
         self._views: list[View] = []
+        self._corpus: list[CollectedCrop] = []
         self._identities: list[IdentityEvent] = []
         self._progress: dict[int, SourceProgress] = {}
         self._events: list[Event] = []
@@ -59,6 +61,10 @@ class Journal:
     def add_views(self, views: tuple[View, ...]) -> None:
         """Notes new views."""
         self._views.extend(views)
+
+    def collect(self, crops: tuple[CollectedCrop, ...]) -> None:
+        """Notes crops for the corpus."""
+        self._corpus.extend(crops)
 
     def decide(self, event: IdentityEvent) -> None:
         """Notes a decision about identities."""
@@ -84,12 +90,13 @@ class Journal:
             boxes=tuple(_join(camera, number, runs) for (camera, number), runs in self._boxes.items()),
             ends=tuple(self._ends),
             views=tuple(self._views),
+            corpus=tuple(self._corpus),
             identity_events=tuple(self._identities),
             progress=tuple(self._progress.values()),
         )
         self._committing.append(self._events)
         writer.put(changes)
-        for part in (self._new, self._ends, self._views, self._identities):
+        for part in (self._new, self._ends, self._views, self._corpus, self._identities):
             part.clear()
         self._boxes.clear()
         self._progress.clear()

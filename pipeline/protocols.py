@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Image, Scores
+from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.storage.records import EventType, GalleryRow, JsonScalar
 
 
@@ -107,6 +108,10 @@ class Tracker(Protocol):
         """Takes the next frame's detections."""
         ...
 
+    def forget_looks(self) -> None:
+        """Forgets all embeddings: those that come will be of another encoder."""
+        ...
+
     def close(self) -> tuple[int, ...]:
         """Ends all tracklets and returns the numbers of those that were still open."""
         ...
@@ -150,11 +155,13 @@ class TrackletFeet:
         number: Of the tracklet.
         times_us: ``(M,) int64``, rising.
         feet: ``(M, 3) float32``: x and y of the bottom centre of the box, and its height, in pixels.
+        floor: How these pixels lie on the site's floor; None where that was not given.
     """
 
     number: int
     times_us: NDArray[np.int64]
     feet: NDArray[np.float32]
+    floor: GivenFloor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,8 +221,26 @@ class Associator(Protocol):
         """Takes up what earlier runs know, before the first update."""
         ...
 
+    @property
+    def next_identity(self) -> int:
+        """The number that the next new identity gets."""
+        ...
+
+    def take_over(self, update: TrackletUpdate, identities: Mapping[int, int], next_identity: int) -> None:
+        """Takes up the open tracklets of one camera from another associator, with the identities they have there.
+
+        Args:
+            update: Names them as started, without views.
+            identities: By number; who has none there has none here.
+            next_identity: That of the other one: it has given away all lesser numbers.
+        """
+        ...
+
     def update(self, update: TrackletUpdate) -> list[Decision]:
-        """Takes the next frame of any camera, in capture-time order, and decides what can be decided."""
+        """Takes the next frame of any camera, in capture-time order, and decides what can be decided.
+
+        Of live cameras that order is not certain, and a clock may jump: nobody is taken for another because of it.
+        """
         ...
 
     def close(self) -> list[Decision]:

@@ -33,7 +33,7 @@ PAUSE_S: Final = (300.0, 1200.0)
 PAUSE_CHANCE: Final = 0.3
 
 _FOLDERS: Final = ("bounding_box_test", "query")
-_NAME: Final = re.compile(r"(-?\d+)_c(\d+)s(\d+)_(\d+)")
+MARKET_NAME: Final = re.compile(r"(-?\d+)_c(\d+)s(\d+)_(\d+)")
 _CAMERAS: Final = 10  # ways are drawn for so many cameras at least, so that fewer cameras change no draw
 _NUMBERING: Final = 1  # second part of the seed of the tracklets' numbers
 
@@ -80,7 +80,9 @@ class ReplayTracklet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class Stretch:
+    """One person in one camera without a long gap; `crops` as in `ReplayTracklet`."""
+
     person: int
     camera: int
     crops: tuple[int, ...]
@@ -92,7 +94,7 @@ def read_crops(folder: Path) -> list[Crop]:
     Raises:
         InputError: One of the two is missing or empty, or a name does not fit.
     """
-    crops = [_parse(path) for part in _FOLDERS for path in list_images(folder / part)]
+    crops = [parse_name(path) for part in _FOLDERS for path in list_images(folder / part)]
     return [crop for crop in crops if crop.person != JUNK]
 
 
@@ -103,7 +105,7 @@ def draw_journeys(crops: Sequence[Crop], seed: int) -> list[ReplayTracklet]:
     of Market-1501, is one person among others.
     """
     rng = np.random.default_rng(seed)
-    journeys = [list(group) for _, group in groupby(_stretches(crops), key=lambda stretch: stretch.person)]
+    journeys = [list(group) for _, group in groupby(find_stretches(crops), key=lambda stretch: stretch.person)]
     largest = max((crop.camera for crop in crops), default=0)
     ways = rng.uniform(*WAY_S, (max(_CAMERAS, largest + 1),) * 2)
     visits = [visit for journey in journeys for visit in _walk(journey, ARRIVAL_S * len(journeys), ways, rng)]
@@ -115,8 +117,13 @@ def draw_journeys(crops: Sequence[Crop], seed: int) -> list[ReplayTracklet]:
     ]
 
 
-def _parse(path: Path) -> Crop:
-    name = _NAME.match(path.name)
+def parse_name(path: Path) -> Crop:
+    """What the name of a picture says.
+
+    Raises:
+        InputError: It does not fit.
+    """
+    name = MARKET_NAME.match(path.name)
     if name is None:
         raise InputError(
             f"{path}: the name says no person, camera, sequence and frame; expected one like 0002_c1s1_000451_03.jpg"
@@ -124,12 +131,12 @@ def _parse(path: Path) -> Crop:
     return Crop(path, *(int(part) for part in name.groups()))
 
 
-def _stretches(crops: Sequence[Crop]) -> Iterable[_Stretch]:
-    """Tracklets by person, camera, sequence and frame."""
+def find_stretches(crops: Sequence[Crop]) -> Iterable[Stretch]:
+    """The tracklets of some crops, by person, camera, sequence and frame."""
     order = sorted(range(len(crops)), key=lambda row: (_place(crops[row]), crops[row].frame, row))
     for (person, camera, _), rows in groupby(order, key=lambda row: _place(crops[row])):
         for stretch in _split([(crops[row].frame, row) for row in rows]):
-            yield _Stretch(person, camera, stretch)
+            yield Stretch(person, camera, stretch)
 
 
 def _place(crop: Crop) -> tuple[int, int, int]:
@@ -144,11 +151,11 @@ def _split(rows: list[tuple[int, int]]) -> Iterable[tuple[int, ...]]:
 
 
 def _walk(
-    journey: Sequence[_Stretch], latest_s: float, ways: NDArray[np.float64], rng: np.random.Generator
-) -> Iterable[tuple[float, float, _Stretch]]:
+    journey: Sequence[Stretch], latest_s: float, ways: NDArray[np.float64], rng: np.random.Generator
+) -> Iterable[tuple[float, float, Stretch]]:
     """Start, end and tracklet of each stay of one person. The order of the draws is part of what a seed means."""
     clock = rng.uniform(0, latest_s)
-    before: _Stretch | None = None
+    before: Stretch | None = None
     for index in rng.permutation(len(journey)).tolist():
         stretch = journey[index]
         if before is not None:

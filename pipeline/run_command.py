@@ -7,13 +7,10 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Final, Literal
 
 import numpy as np
@@ -24,17 +21,22 @@ from reid_pipeline.configs.settings import CameraSettings, DetectorSettings, Enc
 from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
 from reid_pipeline.pipeline.calibration import refit_calibration
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
+from reid_pipeline.pipeline.corpus_collector import CorpusCollector
+from reid_pipeline.pipeline.corpus_upkeep import CorpusUpkeep
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
+from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.events import EventFile
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
+from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.journal import Journal
 from reid_pipeline.pipeline.model_names import serving_encoder
 from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.progress import RunProgress
 from reid_pipeline.pipeline.protocols import Associator
+from reid_pipeline.pipeline.reembed import embed_stored
 from reid_pipeline.pipeline.runner import Camera, Run, Signals
 from reid_pipeline.pipeline.runtime_choice import RuntimeOptions
 from reid_pipeline.pipeline.sources import (
@@ -46,14 +48,17 @@ from reid_pipeline.pipeline.sources import (
     fingerprint,
     is_live,
 )
+from reid_pipeline.pipeline.stop_signals import stop_on_signals
 from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
 from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
 from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
 from reid_pipeline.pipeline.video import AnnotatedVideo
 from reid_pipeline.pipeline.zones import Zone, ZoneWatch
+from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database, open_database
-from reid_pipeline.storage.records import ModelRecord, RunStatus, SourceState
+from reid_pipeline.storage.promotions import PromotionLog
+from reid_pipeline.storage.records import Changes, ModelRecord, RunStatus, SourceState
 from reid_pipeline.storage.records import SourceSpec as SourceRecord
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.writer import Writer
@@ -165,6 +170,7 @@ class _Site:
         self._data_dir = settings.site.data_dir
         self._crops = CropStore(self._data_dir)
         self._repository = Repository(database, self._crops)
+        self._upkeep = CorpusUpkeep(CorpusStore(database), settings)
         self._clock = StageClock()
         self._signals = Signals()
 
@@ -172,20 +178,26 @@ class _Site:
         """Does the run, writes what it leaves behind, and returns the exit code."""
         self._repository.close_stale_tracklets()
         self._repository.remove_orphan_crops()
+        self._upkeep.begin()
         sources = [(entry, self._open_source(entry)) for entry in inputs]
         models = self._register_models()
         run_id = self._repository.begin_run(non_default(self._settings), models, started_us)
         cameras = [self._build_camera(entry, state) for entry, state in sources if not state.finished]
         first_us = min([started_us, *(state.start_us for entry, state in sources if not entry.live)])
-        associator = self._build_associator(first_us)
+        live = any(camera.live for camera in cameras)
+        associator = self._build_associator(self._encoder, first_us, live=live)
+        watch = self._build_watch() if live else None  # of files the same is to be found each time
         run = Run(run_id, cameras, self._detector, associator, self._clock, self._signals)
+        run.watch = watch
         status, interrupted = RunStatus.FAILED, False
         try:
-            with _stop_on_signals(run) as stopped_by:
+            with stop_on_signals(run.stop) as stopped_by:
                 self._execute(run)
             interrupted = stopped_by == [signal.SIGINT] and not any(camera.live for camera in cameras)
             status = _status(cameras, bool(stopped_by))
         finally:
+            if watch is not None:
+                watch.close()
             self._repository.end_run(run_id, status, time.time_ns() // 1000)
         times = RunTimes(started_s, run.first_frame_s, time.monotonic())
         refit_calibration(self._repository, self._encoder.model_hash, time.time_ns() // 1000)
@@ -208,17 +220,39 @@ class _Site:
     def _register_models(self) -> dict[str, dict[str, str | None]]:
         models: dict[str, dict[str, str | None]] = {}
         for task, part in (("detect", self._detector), ("reid", self._encoder)):
-            record = ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
+            record = _record_of(part, task)
             self._repository.register_model(record)
             models[task] = {"name": record.name, "hash": record.hash, "licence": record.licence}
         models["reid"]["base"] = self._base  # another hash: a promoted descendant serves
         return models
 
-    def _build_associator(self, first_us: int) -> Associator:
-        settings, space = self._settings.association, EmbeddingSpace.of(self._encoder)
-        associator = build_associator(settings, space, self._repository.next_identity())
+    def _build_watch(self) -> EncoderWatch | None:
+        """Nothing is promoted in the place of an encoder that is pinned, or has no card."""
+        base = self._base
+        if base is None or self._settings.encoder.pinned:
+            return None
+        log = PromotionLog(self._data_dir)
+        return EncoderWatch(lambda: log.serving(base), self._prepare_change, self._settle, self._encoder.model_hash)
+
+    def _prepare_change(self) -> Change:
+        """Makes another encoder ready, beside the run."""
+        path = serving_encoder(self._settings).path
+        encoder = build_encoder(path, options=_runtime_options(self._settings.encoder))
+        self._repository.register_model(_record_of(encoder, "reid"))
+        embed_stored(self._database, encoder)
+        logger.info("%s serves now: going on with it", encoder.model.name)
+        return Change(encoder, self._build_associator(encoder, time.time_ns() // 1000, live=True))
+
+    def _settle(self, encoder: GraphEncoder) -> None:
+        self._encoder = encoder
+        embed_stored(self._database, encoder)
+
+    def _build_associator(self, encoder: GraphEncoder, first_us: int, *, live: bool) -> Associator:
+        settings, space = self._settings.association, EmbeddingSpace.of(encoder)
+        operators, number = self._repository.operator_news, self._repository.next_identity()
+        associator = build_associator(settings, space, number, operators=operators, background=live)
         memory_us = settings.memory // timedelta(microseconds=1)
-        associator.restore(self._repository.gallery(self._encoder.model_hash, first_us - memory_us))
+        associator.restore(self._repository.gallery(encoder.model_hash, first_us - memory_us))
         return associator
 
     def _build_camera(self, entry: _Input, state: SourceState) -> Camera:
@@ -247,13 +281,22 @@ class _Site:
             source_id=state.source_id,
             feed=feed,
             live=entry.live,
-            analysis=CameraAnalysis(name, tracker, self._encoder, self._clock),
+            analysis=CameraAnalysis(name, tracker, self._encoder, self._clock, _floor_of(entry.settings)),
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
             video=self._open_video(entry, state, feed_settings.sample_fps),
             zones=ZoneWatch(_zones_of(entry.settings)),
+            collector=self._build_collector(entry, state),
             last_frame=state.frames_committed,
         )
+
+    def _build_collector(self, entry: _Input, state: SourceState) -> CorpusCollector | None:
+        if not self._settings.corpus.collect:
+            return None
+        if not entry.live and not self._upkeep.keeps(state.start_us):
+            logger.warning("%s: is older than retention.corpus, no crops are kept to learn from", entry.spec.camera)
+            return None
+        return CorpusCollector(entry.spec.camera)
 
     def _open_video(self, entry: _Input, state: SourceState, sample_fps: float | None) -> AnnotatedVideo | None:
         """A resumed file gets a video of its own beside the first one, named for the frame that it starts after."""
@@ -267,7 +310,12 @@ class _Site:
     def _execute(self, run: Run) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
         journal = Journal(EventFile(self._data_dir / "events.ndjson") if self._settings.outputs.events else None)
-        writer = Writer(self._database, self._crops, on_commit=journal.committed)
+
+        def committed(changes: Changes) -> None:
+            journal.committed(changes)
+            self._upkeep.go_on()
+
+        writer = Writer(self._database, self._crops, on_commit=committed)
         with RunProgress(console) as progress, writer:
             run.execute(journal, writer, progress)
 
@@ -297,11 +345,19 @@ class _Site:
             print_summary(summary, Console(stderr=True), self._data_dir)
 
 
+def _record_of(part: GraphDetector | GraphEncoder, task: str) -> ModelRecord:
+    return ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
+
+
 def _zones_of(camera: CameraSettings) -> tuple[Zone, ...]:
     return tuple(
         Zone(name, np.array(zone.points), None if zone.dwell is None else zone.dwell // timedelta(microseconds=1))
         for name, zone in camera.zones.items()
     )
+
+
+def _floor_of(camera: CameraSettings) -> GivenFloor | None:
+    return GivenFloor.of(*camera.floor.sides) if camera.floor else None
 
 
 def _tracks_of(entry: _Input, state: SourceState, span: tuple[int | None, int] | None) -> TracksOf:
@@ -323,23 +379,3 @@ def _status(cameras: list[Camera], stopped: bool) -> RunStatus:
     if any(camera.feed.state == "broken" for camera in cameras):
         return RunStatus.PARTIAL
     return RunStatus.STOPPED if stopped else RunStatus.DONE
-
-
-@contextmanager
-def _stop_on_signals(run: Run) -> Iterator[list[int]]:
-    """Makes SIGINT and SIGTERM an orderly stop; yields the list of those that came. A second one ends at once."""
-    received: list[int] = []
-
-    def handle(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        run.stop()
-        signal.signal(number, previous[number])
-
-    previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, handle)
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

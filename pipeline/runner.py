@@ -23,6 +23,8 @@ from typing import Final, Literal
 
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis, FrameResult
+from reid_pipeline.pipeline.corpus_collector import CorpusCollector
+from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
 from reid_pipeline.pipeline.errors import WorkerDied
 from reid_pipeline.pipeline.events import Event, iso_time
 from reid_pipeline.pipeline.feed import CameraFeed, FeedItem
@@ -52,6 +54,7 @@ class Camera:
     max_frames: int | None = None
     video: AnnotatedVideo | None = None
     zones: ZoneWatch = field(default_factory=ZoneWatch)
+    collector: CorpusCollector | None = None
     monitor: CameraMonitor = field(default_factory=CameraMonitor)
     identities: dict[int, int | None] = field(default_factory=dict)  # of open tracklets; None: not known yet
     last_frame: int = 0
@@ -90,6 +93,10 @@ class Run:
         associator: Shared by all cameras.
         clock: Where the time of each stage is added up.
         signals: What the cameras' threads tell this loop.
+
+    Attributes:
+        watch: Tells of another encoder that is to be gone on with; None: there will be none.
+        first_frame_s: `time.monotonic` of the first frame taken.
     """
 
     def __init__(
@@ -110,7 +117,8 @@ class Run:
         self._in_flight: deque[_InFlight] = deque()
         self._turn = 0
         self._stopping = threading.Event()
-        self.first_frame_s: float | None = None  # time.monotonic() of the first frame taken
+        self.watch: EncoderWatch | None = None
+        self.first_frame_s: float | None = None
 
     def stop(self) -> None:
         """Ends the run in good order; callable from a signal handler."""
@@ -149,6 +157,19 @@ class Run:
             if progress.due():
                 progress.show([_progress_of(camera) for camera in self._cameras])
             self._check_feeds()
+            if self.watch is not None and (change := self.watch.take()) is not None:
+                self._change_over(change)
+
+    def _change_over(self, change: Change) -> None:
+        """Goes on with another encoder: open tracklets stay who they are, their looks are taken anew."""
+        for camera in self._cameras:
+            opened = camera.analysis.change_encoder(change.encoder)
+            known = {number: identity for number in opened if (identity := camera.identities.get(number)) is not None}
+            update = TrackletUpdate(
+                camera.name, camera.last_frame, camera.last_us, tuple(opened.items()), tuple(opened), (), ()
+            )
+            change.associator.take_over(update, known, self._associator.next_identity)
+        self._associator = change.associator
 
     def _over(self) -> bool:
         if self._stopping.is_set():
@@ -210,6 +231,9 @@ class Run:
             decisions = self._associator.update(result.update)
         with self._clock.stage("journal"):
             self._note(camera, result, decisions, journal)
+        if camera.collector is not None:
+            with self._clock.stage("collect"):
+                journal.collect(camera.collector.collect(frame, result.tracked))
         camera.monitor.frame(len(detections), frame.received_s)
         if camera.video is not None:
             with self._clock.stage("video"):

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from reid_pipeline.configs.loading import load_settings
-from reid_pipeline.configs.settings import SiteSettings, find_timezone, non_default
+from reid_pipeline.configs.settings import SiteSettings, non_default
+from reid_pipeline.configs.times import find_timezone
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database, open_database
@@ -38,23 +39,24 @@ class SiteData:
 
 
 @contextmanager
-def open_site(cameras: Path | None, data_dir: Path | None) -> Iterator[SiteData]:
-    """Opens the data of a site that was run; a run may be going on.
+def open_site(cameras: Path | None, data_dir: Path | None, *, create: bool = False) -> Iterator[SiteData]:
+    """Opens the data of a site; a run may be going on.
 
     Args:
         cameras: Its cameras.yaml.
         data_dir: Or its data folder; the settings are then those of its latest run.
+        create: Whether to make the data folder a site where it is none.
 
     Raises:
         InputError: Both or neither were given.
         ConfigError: The cameras.yaml is wrong.
-        DataDirError: No run has left data there.
+        DataDirError: There is no site, and `create` is off; or the folder cannot be written.
     """
     if (cameras is None) == (data_dir is None):
         raise InputError("expected either a CAMERAS.YAML or --data DIR, the data folder of a site")
     settings = load_settings(cameras) if cameras is not None else None
     folder = settings.site.data_dir if settings is not None else data_dir or Path()
-    with open_database(folder, create=False) as database:
+    with open_database(folder, create=create) as database:
         crops = CropStore(folder)
         repository = Repository(database, crops)
         known = repository.last_settings() if settings is None else non_default(settings)

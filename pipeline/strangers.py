@@ -28,6 +28,17 @@ class _Ring:
         self.sums[slots] = sums
         self.units[slots] = sums / np.sqrt(np.einsum("nd,nd->n", sums, sums))[:, None]
 
+    def remove(self, identity: int) -> None:
+        if identity not in self.identities:
+            return
+        size = min(self.count, STRANGERS)
+        by_age = (np.arange(size) + (self.count if self.count > STRANGERS else 0)) % STRANGERS
+        kept = by_age[self.identities[by_age] != identity]
+        self.count = len(kept)
+        for array, empty in ((self.identities, -1), (self.sums, 0.0), (self.units, 0.0)):
+            array[: self.count] = array[kept]
+            array[self.count :] = empty
+
     def _slot(self, identity: int) -> int:
         known = (self.identities == identity).nonzero()[0]
         if len(known):
@@ -49,6 +60,11 @@ class Strangers:
         if camera not in self._rings:
             self._rings[camera] = _Ring(totals.shape[1])
         self._rings[camera].add(identities, totals)
+
+    def remove(self, identity: int) -> None:
+        """Forgets somebody; nothing happens where that one is unknown."""
+        for ring in self._rings.values():
+            ring.remove(identity)
 
     def compare(self, looks: Look, identities: Sequence[int | None]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """How much alike people look who are most probably different, camera by camera.

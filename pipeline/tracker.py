@@ -124,6 +124,12 @@ class PersonTracker:
         self._start(frame, detections)
         return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended)
 
+    def forget_looks(self) -> None:
+        """See `protocols.Tracker`."""
+        self._scale = AppearanceScale()
+        for track in self._tracks:
+            track.look = None
+
     def close(self) -> tuple[int, ...]:
         """Ends all tracklets and returns the numbers of the confirmed ones."""
         numbers = tuple(track.number for track in self._tracks if track.number is not None)

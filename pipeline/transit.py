@@ -23,6 +23,9 @@ _SITE_SMOOTHING_S: Final = 40.0
 _PRIOR_PAIRS: Final = 4.0  # what is known of the whole site counts as much as so many sightings
 _UNEXPECTED: Final = 0.03  # part of the gaps that follow no rule
 _MIN_SIMULTANEOUS: Final = 20.0  # simultaneous sightings from which it is clear that two cameras share no view
+_MIN_WAYS: Final = 10  # people who took a way before it is known how long it takes at least
+_QUICKEST: Final = 0.05  # part of those who took it: among them may be some who were taken for somebody else
+_MARGIN: Final = 0.5  # of the time of the quickest, as the next one may be quicker
 _SHARED_VIEW: Final = 0.05  # part of the simultaneous sightings that would be one person if they shared one
 
 
@@ -45,6 +48,36 @@ def find_separate(gaps_s: Matrix, cameras: Labels, probability: Matrix) -> Mask:
             if count >= _MIN_SIMULTANEOUS and float((probability[pairs] > _SURE).sum()) < _SHARED_VIEW * count:
                 separate |= pairs
     return np.asarray(separate, np.bool_)
+
+
+def learn_shortest(starts_s: Matrix, ends_s: Matrix, cameras: Labels, people: Labels) -> dict[tuple[int, int], float]:
+    """How long it takes at least from one camera to another, seconds from 0, where two share no view.
+
+    Pairs of cameras that may share one are left out.
+
+    Args:
+        starts_s: ``(N,)``.
+        ends_s: ``(N,)``.
+        cameras: ``(N,)``.
+        people: ``(N,)``, who each tracklet is.
+    """
+    order = np.lexsort((starts_s, people))
+    before, after = order[:-1], order[1:]
+    follows = (people[before] == people[after]) & (cameras[before] != cameras[after])
+    before, after = before[follows], after[follows]
+    gaps_s = starts_s[after] - ends_s[before]
+    shortest: dict[tuple[int, int], float] = {}
+    for first in np.unique(cameras).tolist():
+        for second in np.unique(cameras).tolist():
+            here, there = (np.flatnonzero(cameras == camera) for camera in (first, second))
+            together = (starts_s[there] <= ends_s[here, None]) & (starts_s[here, None] <= ends_s[there])
+            same = together & (people[here, None] == people[there])
+            if first == second or together.sum() < _MIN_SIMULTANEOUS or same.sum() >= _SHARED_VIEW * together.sum():
+                continue
+            ways = gaps_s[(cameras[before] == first) & (cameras[after] == second)]
+            quickest = float(np.quantile(ways, _QUICKEST)) if len(ways) >= _MIN_WAYS else 0.0
+            shortest[first, second] = max(_MARGIN * quickest, 0.0)
+    return shortest
 
 
 def learn_transit(gaps_s: Matrix, starts_s: Matrix, cameras: Labels, probability: Matrix) -> Matrix:

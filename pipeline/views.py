@@ -70,11 +70,17 @@ def sharpness(crop: Image) -> float:
     return min(variance / SHARP_VARIANCE, 1.0)
 
 
+def encode_jpeg(crop: Image) -> bytes:
+    """A crop as the JPEG that will be stored."""
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
 def store_pixels(crop: Image) -> tuple[bytes, Image]:
     """A crop as the JPEG that will be stored, and the pixels that it decodes to: what the encoder may see."""
-    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return data.tobytes(), np.asarray(pixels, np.uint8)
+    data = encode_jpeg(crop)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return data, np.asarray(pixels, np.uint8)
 
 
 class ViewPicker:
@@ -93,6 +99,11 @@ class ViewPicker:
         quality *= 0.5 + 0.5 * sharpness(crop)
         if self._best is None or quality > self._best.quality:
             self._best = Candidate(frame.index, frame.time_us, box, quality, crop.copy())
+
+    def hurry(self) -> None:
+        """Ends the present stretch: the next good crop is taken, as at the beginning."""
+        self._stretch_us = FIRST_STRETCH_US
+        self._due_us = 0
 
     def take(self, time_us: int) -> Candidate | None:
         """The best crop of the present stretch, once the stretch is over."""

@@ -6,9 +6,10 @@ Reading and writing:
 - `corrections`: an operator's merge, split and undo. `actor`: who does something that is logged.
 - `writer`: the one thread that stores what a run finds, one transaction a time.
 - `crop_store`: the pictures of tracklets on disk.
+- `corpus_store`: the unlabelled crops that the encoder learns from. `corpus_records`: the values that go in and out.
 - `model_card`: models as folders, checked against their cards. `model_registry`: where they are found by name.
 - `model_catalogue`: those that can be pulled. `download`: files over HTTPS that are checked and go on where they broke.
-- `promotions`: which encoder serves a site, as a log that only grows.
+- `promotions`: which encoder serves a site, as a log that only grows. `learning_runs`: what was learnt when, and how.
 - `records`: the values that go in and come out.
 - `errors`: the tree of errors.
 
@@ -20,6 +21,7 @@ Behind them:
   the decisions that were undone. `operator_words`: what operators said, which the machine may not overrule.
 - `journeys`: identities and their paths, read for people. `tracklet_views`: embeddings by tracklet, read for searches.
 - `calibrations`: what similarities mean on a site.
-- `removal`: removing what a source gave.
+- `corpus_writing`, `corpus_queries`: the statements of the corpus. `corpus_shards`: its files.
+- `removal`: removing what a source gave. `reembedding`: stored crops that another encoder is still to embed.
 - `box_codec`: the bytes that boxes are stored as.
 """

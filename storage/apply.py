@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from reid_pipeline.storage.box_codec import pack_boxes
+from reid_pipeline.storage.corpus_writing import CorpusAppender, extend_tracklets
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import IdentityLog
@@ -21,13 +22,14 @@ class ChangeApplier:
     It remembers row ids and operators' words between calls: after a transaction that was rolled back, make a new one.
     """
 
-    def __init__(self, crops: CropStore) -> None:
+    def __init__(self, crops: CropStore, corpus: CorpusAppender) -> None:
         self._crops = crops
+        self._corpus = corpus
         self._rows = RowIds()
         self._identities = IdentityLog(self._rows)
 
     def apply(self, connection: Connection, changes: Changes) -> Sequence[str]:
-        """Writes the files of new views, then all rows.
+        """Writes the files of new views and crops of the corpus, then all rows.
 
         Returns:
             Paths of crops that no row names once the transaction is committed; to be deleted then.
@@ -40,6 +42,7 @@ class ChangeApplier:
         self._begin_tracklets(connection, changes.new_tracklets)
         self._append_boxes(connection, changes.boxes)
         replaced = self._store_views(connection, changes.views)
+        self._corpus.collect(connection, self._rows, changes.corpus)
         if changes.identity_events:
             self._identities.apply(connection, changes.identity_events)
         self._end_tracklets(connection, changes.ends)
@@ -96,6 +99,7 @@ class ChangeApplier:
         )
         ends = [{"row": s["tracklet_id"], "frame": s["last_frame"], "time_us": s["last_us"]} for s in segments]
         connection.execute(extend, ends)
+        extend_tracklets(connection, [{"row": each["row"], "time_us": each["time_us"]} for each in ends])
 
     def _store_views(self, connection: Connection, views: Sequence[View]) -> Sequence[str]:
         """Inserts first, then removes what was replaced: a view may replace another one of the same commit."""

@@ -40,8 +40,8 @@ class Correction:
 class Corrections:
     """What one operator corrects in a site.
 
-    The machine never overrules it: `IdentityLog` drops what would. A run that is going on learns of it when it starts
-    anew.
+    The machine never overrules it: `IdentityLog` drops what would. A run that is going on takes it up before
+    its next second pass.
 
     Args:
         database: Of the site.

@@ -1,7 +1,8 @@
 """The SQLite database of a site: how it is opened, entered and locked.
 
 Any number of processes may read at any time. Writes are transactions that exclude each other; a `run` also holds
-`Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities.
+`Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities, and whatever learns
+holds `Database.lock_for_learning`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from reid_pipeline.storage.schema import SCHEMA_REVISION
 
 DATABASE_NAME = "site.db"
 LOCK_NAME = "run.lock"
+LEARNING_LOCK_NAME = "learning.lock"
 
 _PRAGMAS = (
     # A write of another process takes milliseconds; half a minute means that something is broken. First, so that
@@ -84,13 +86,26 @@ class Database:
         Raises:
             SiteBusy: Another run holds it.
         """
-        with (self.data_dir / LOCK_NAME).open("a+") as file:
+        with self._lock(LOCK_NAME, "another run ({holder}) is writing here; wait for its end or stop it"):
+            yield
+
+    @contextmanager
+    def lock_for_learning(self) -> Iterator[None]:
+        """As `lock_for_run`, for what makes the site's encoder better; a run may go on beside it.
+
+        Raises:
+            SiteBusy: Something is learning here.
+        """
+        with self._lock(LEARNING_LOCK_NAME, "something is learning here already ({holder}); wait for its end"):
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, refusal: str) -> Iterator[None]:
+        with (self.data_dir / name).open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise SiteBusy(
-                    f"{self.data_dir}: another run ({_holder(file)}) is writing here; wait for its end or stop it"
-                ) from error
+                raise SiteBusy(f"{self.data_dir}: {refusal.format(holder=_holder(file))}") from error
             file.truncate(0)
             file.write(f"process {os.getpid()}")
             file.flush()

@@ -5,7 +5,7 @@ StorageError                  anything this package raises on purpose
 │   ├── DataDirError          it does not exist, is no folder or cannot be written
 │   ├── NotASiteDatabase      site.db is no database, is damaged or belongs to another program
 │   ├── NewerSchema           site.db was written by a newer version of this program
-│   ├── SiteBusy              another run is writing to it
+│   ├── SiteBusy              another run is writing to it, or something is learning there
 │   ├── CorrectionRefused     an operator's merge, split or undo names something wrong
 │   └── ModelError            a model, its card or its files cannot be used
 │       └── PromotedModelMissing  the encoder that was promoted last is gone or changed
@@ -41,7 +41,7 @@ class NewerSchema(InputError):
 
 
 class SiteBusy(InputError):
-    """Another run is writing to this site."""
+    """Another run is writing to this site, or something is learning there."""
 
 
 class CorrectionRefused(InputError):

@@ -48,6 +48,13 @@ class OutputCard(_Card):
     person_class: Annotated[int, Field(ge=0)] = 0
 
 
+class NetworkCard(_Card):
+    """What an encoder's graph was exported from, so that it can be trained further: a backbone of timm and a head."""
+
+    backbone: str
+    keep_resolution: bool = False
+
+
 class ModelCard(_Card):
     """The card of a model.
 
@@ -63,6 +70,7 @@ class ModelCard(_Card):
         parent: Hash of the model that this one was made from.
         scores: Measured figures: in each entry ``dataset``, metrics by name, and ``conditions``.
         calibration: What maps similarities to probabilities, by name; encoders only.
+        network: What it can be trained further as; None where it cannot.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -76,6 +84,7 @@ class ModelCard(_Card):
     parent: str | None = None
     scores: tuple[dict[str, float | str], ...] = ()
     calibration: dict[str, tuple[float, ...]] | None = None
+    network: NetworkCard | None = None
 
 
 @dataclass(frozen=True, slots=True)

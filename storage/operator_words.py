@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import CompoundSelect, Connection, func, insert, or_, select, union
 
-from reid_pipeline.storage.records import EventType, IdentityEvent, OperatorLink
-from reid_pipeline.storage.schema import Camera, DecisionTracklet, IdentityLogEntry, Tracklet, UndoneDecision
+from reid_pipeline.storage.records import MACHINE, EventType, IdentityEvent, OperatorLink, OperatorNews
+from reid_pipeline.storage.schema import Camera, DecisionTracklet, Identity, IdentityLogEntry, Tracklet, UndoneDecision
 from reid_pipeline.storage.settlement import IS_UNDONE, survivor_of, tracklets_of
 
 
@@ -36,17 +36,15 @@ class OperatorWords:
     """The words of a site, read again where there are new ones."""
 
     def __init__(self) -> None:
-        self._newest: tuple[int | None, int | None] = (None, None)
+        self._read: tuple[int, int] = (0, 0)  # as of `_newest`
         self._words = _Words({}, {})
 
     def refresh(self, connection: Connection) -> None:
         """Takes in what operators have said since the last time."""
-        word, undo = (
-            connection.scalar(select(func.max(column))) for column in (DecisionTracklet.log_id, UndoneDecision.undo_id)
-        )
-        if (word, undo) != self._newest:
+        newest = _newest(connection)
+        if newest != self._read:
             self._words = _read_words(connection)
-            self._newest = (word, undo)
+            self._read = newest
 
     def objection(self, connection: Connection, event: IdentityEvent, tracklet: int | None) -> str | None:
         """Why an event of the machine would overrule an operator; None where it does not."""
@@ -117,6 +115,45 @@ def read_links(connection: Connection) -> tuple[OperatorLink, ...]:
                 one, two = sorted((keys[lead], keys[leader[other]]))
                 links.add(OperatorLink(one, two, same=False))
     return tuple(sorted(links, key=lambda link: (link.first, link.second)))
+
+
+def read_news(connection: Connection, after: int) -> OperatorNews | None:
+    """What operators have decided after a decision of theirs; see `Repository.operator_news`."""
+    newest = max(_newest(connection))
+    if newest <= after:
+        return None
+    named = _named_after(after)
+    survivor = func.coalesce(Identity.merged_into, Identity.id)
+    survivors = connection.execute(select(Identity.id, survivor).where(Identity.id.in_(named)))
+    tracklets = (
+        select(Camera.name, Tracklet.number, Tracklet.identity)
+        .join(Camera, Camera.id == Tracklet.camera_id)
+        .where(
+            or_(
+                Tracklet.id.in_(select(DecisionTracklet.tracklet_id)),
+                Tracklet.identity.in_(select(survivor).where(Identity.id.in_(named))),
+            )
+        )
+    )
+    identities = {
+        (name, number): is_now for name, number, is_now in connection.execute(tracklets) if is_now is not None
+    }
+    return OperatorNews(newest, read_links(connection), identities, {row[0]: row[1] for row in survivors})
+
+
+def _named_after(after: int) -> CompoundSelect[int]:
+    """The identities that operators' decisions name."""
+    entry = IdentityLogEntry
+    new = (entry.actor != MACHINE) & (entry.id > after)
+    return union(select(entry.identity).where(new), select(entry.other).where(new, entry.other.is_not(None)))
+
+
+def _newest(connection: Connection) -> tuple[int, int]:
+    """The newest word and the newest undoing, by their ids in the log; 0 where there is none."""
+    word, undo = (
+        connection.scalar(select(func.max(column))) for column in (DecisionTracklet.log_id, UndoneDecision.undo_id)
+    )
+    return word or 0, undo or 0
 
 
 def _read_words(connection: Connection) -> _Words:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_pipeline.storage.box_codec import BoxArrays
+from reid_pipeline.storage.corpus_records import CollectedCrop
 
 Box: TypeAlias = tuple[float, float, float, float]
 JsonScalar: TypeAlias = str | int | float | bool | None
@@ -184,6 +185,7 @@ class Changes:
     boxes: tuple[BoxRun, ...] = ()
     ends: tuple[TrackletEnd, ...] = ()
     views: tuple[View, ...] = ()
+    corpus: tuple[CollectedCrop, ...] = ()
     identity_events: tuple[IdentityEvent, ...] = ()
     progress: tuple[SourceProgress, ...] = ()
 
@@ -342,3 +344,20 @@ class OperatorLink:
     first: tuple[str, int]
     second: tuple[str, int]
     same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorNews:
+    """What operators have decided about identities, for who goes on deciding beside them.
+
+    Attributes:
+        log_id: Their newest decision, in the log; 0 where there is none.
+        links: All that they have said about pairs of tracklets, as `Repository.operator_links` tells.
+        identities: Who tracklets are now: those that were spoken of, and those of identities that new decisions name.
+        survivors: Identities that new decisions name, and who each is after all merges.
+    """
+
+    log_id: int
+    links: tuple[OperatorLink, ...]
+    identities: Mapping[tuple[str, int], int]
+    survivors: Mapping[int, int]

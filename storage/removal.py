@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from reid_pipeline.storage.schema import Crop, Identity, Tracklet
+from reid_pipeline.storage.corpus_writing import remove_tracklets
+from reid_pipeline.storage.schema import CorpusTracklet, Crop, Identity, Tracklet
 
 
 def remove_results(session: Session, source_id: int) -> Sequence[str]:
-    """Removes all tracklets of a source with their boxes, crops and embeddings.
+    """Removes all tracklets of a source with their boxes, crops, embeddings and what they gave to the corpus.
 
-    The log of identities stays, without the tracklets; identities that have none left are marked as vacant.
+    The log of identities stays, without the tracklets; identities that have none left are marked as vacant. The bytes
+    in the corpus are overwritten by `CorpusStore.recover`, once the transaction is committed.
 
     Returns:
         Paths of the crops, to be deleted once the transaction is committed.
@@ -23,6 +25,8 @@ def remove_results(session: Session, source_id: int) -> Sequence[str]:
     seen = session.scalars(
         select(Tracklet.identity).where(from_source, Tracklet.identity.is_not(None)).distinct()
     ).all()
+    collected = CorpusTracklet.tracklet_id.in_(select(Tracklet.id).where(from_source))
+    remove_tracklets(session.connection(), collected)
     session.execute(delete(Tracklet).where(from_source))  # segments, crops and embeddings go with their tracklet
     has_tracklet = exists().where(Tracklet.identity == Identity.id)
     for identity in seen:  # one by one: a list could be longer than a statement may be

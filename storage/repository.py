@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.storage.box_codec import unpack_boxes
 from reid_pipeline.storage.calibrations import CalibrationRecord, read_calibrations, replace_calibrations
+from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import read_history
 from reid_pipeline.storage.journeys import IdentityOverview, JourneyRecord, read_identities, read_journey
-from reid_pipeline.storage.operator_words import read_links
+from reid_pipeline.storage.operator_words import read_links, read_news
 from reid_pipeline.storage.records import (
     CameraTotals,
     GalleryRow,
@@ -30,6 +31,7 @@ from reid_pipeline.storage.records import (
     IdentityRecord,
     ModelRecord,
     OperatorLink,
+    OperatorNews,
     RunStatus,
     SourceSpec,
     SourceState,
@@ -37,6 +39,7 @@ from reid_pipeline.storage.records import (
     TrackletBoxes,
 )
 from reid_pipeline.storage.removal import remove_results
+from reid_pipeline.storage.row_ids import find_or_add_camera
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Identity, Model, Run, Segment, Site, Source, Tracklet
 from reid_pipeline.storage.tracklet_views import TrackletViews, ViewFilter, read_views
 
@@ -136,6 +139,8 @@ class Repository:
                 source.frames_committed, source.finished, source.start_us = 0, False, spec.start_us
             state = SourceState(source.id, source.start_us, source.frames_committed, source.finished)
         self._crops.delete(removed)
+        if again:
+            CorpusStore(self._database).recover()
         return state
 
     # What embeddings say
@@ -301,6 +306,15 @@ class Repository:
         with self._database.session_scope() as session:
             return read_links(session.connection())
 
+    def operator_news(self, after: int = -1) -> OperatorNews | None:
+        """What operators have decided about identities since the last time; None where there is nothing new.
+
+        Args:
+            after: `OperatorNews.log_id` of the last time.
+        """
+        with self._database.session_scope() as session:
+            return read_news(session.connection(), after)
+
     def _read_boxes(self, query: Select[int, int | None, bytes]) -> Iterator[TrackletBoxes]:
         with self._database.session_scope() as session:
             rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
@@ -308,18 +322,14 @@ class Repository:
 
 
 def _find_or_add_source(session: Session, spec: SourceSpec) -> Source:
-    camera = session.scalar(select(Camera).where(Camera.name == spec.camera))
-    if camera is None:
-        camera = Camera(name=spec.camera, next_number=1)
-        session.add(camera)
-        session.flush()
+    camera = find_or_add_camera(session, spec.camera)
     # In two steps: a camera has one current source at any time.
-    session.execute(update(Source).where(Source.camera_id == camera.id, Source.current).values(current=False))
-    known = select(Source).where(Source.camera_id == camera.id, Source.fingerprint == spec.fingerprint)
+    session.execute(update(Source).where(Source.camera_id == camera, Source.current).values(current=False))
+    known = select(Source).where(Source.camera_id == camera, Source.fingerprint == spec.fingerprint)
     source = session.scalar(known)
     if source is None:
         source = Source(
-            camera_id=camera.id,
+            camera_id=camera,
             fingerprint=spec.fingerprint,
             start_us=spec.start_us,
             frames_committed=0,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.schema import Camera, Model, Tracklet
+
+
+def find_or_add_camera(session: Session, name: str) -> int:
+    """The row of a camera, made where it is new."""
+    row = session.scalar(select(Camera.id).where(Camera.name == name))
+    if row is None:
+        row = session.scalars(insert(Camera).values(name=name, next_number=1).returning(Camera.id)).one()
+    return row
 
 
 class RowIds:

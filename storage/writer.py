@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from reid_pipeline.storage.apply import ChangeApplier
+from reid_pipeline.storage.corpus_shards import ShardFiles
+from reid_pipeline.storage.corpus_writing import CorpusAppender
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import WriterFailed
@@ -115,7 +117,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            applier = ChangeApplier(self._crops)
+            applier = ChangeApplier(self._crops, CorpusAppender(ShardFiles(self._database.data_dir)))
             while (changes := self._next()) is not None:
                 self._commit(applier, changes)
                 self._drop_first()

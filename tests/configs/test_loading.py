@@ -172,12 +172,12 @@ def test_a_password_in_the_file_is_warned_about(tmp_path: Path, caplog: pytest.L
         (
             "cameras: {hall: {input: 3, inputs: [{path: a}]}}",
             "cameras.yaml:1: cameras.hall.input: 3: unknown key, did you mean inputs?: expected one of enabled, "
-            "inputs, backend, pipeline, privacy, zones, detect, start",
+            "inputs, backend, pipeline, privacy, zones, floor, detect, start",
         ),
         (
             HALL + "colour: red\n",
             "cameras.yaml:2: colour: red: unknown key: expected one of site, defaults, cameras, detector, encoder, "
-            "association, outputs",
+            "association, corpus, retention, outputs",
         ),
         (
             "cameras:\n  hall: {inputs: [{path: a}]}\n  hall: {inputs: [{path: b}]}\n",
@@ -290,7 +290,7 @@ def test_zones_are_a_mapping(tmp_path: Path, zones: str) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (HALL + "retention: {crops: 72h}", "retention"),
+        (HALL + "retention: {crops: 72h}", "retention.crops"),
         (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),
     ],

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from reid_pipeline.configs.settings import Settings, format_duration, non_default, parse_duration
+from reid_pipeline.configs.durations import format_duration, parse_duration
+from reid_pipeline.configs.settings import Settings, non_default
+from reid_pipeline.configs.sizes import format_size
 
 CAMERA = {"inputs": [{"path": "hall.mp4"}]}
 
@@ -22,6 +24,8 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.detector.min_confidence == 0.4
     assert settings.detector.trust is False
     assert settings.association.memory == timedelta(hours=48)
+    assert (settings.corpus.collect, settings.corpus.max_size) == (True, 10**10)
+    assert settings.retention.corpus == timedelta(days=30)
     assert (settings.outputs.tracks, settings.outputs.events, settings.outputs.video) == (True, True, False)
     assert (camera.enabled, camera.backend, camera.pipeline, camera.start) == (True, "auto", None, None)
     assert (camera.inputs[0].transport, camera.inputs[0].fps, camera.detect.fps) == ("tcp", None, None)
@@ -39,6 +43,18 @@ def test_durations(text: str, seconds: int) -> None:
 def test_other_texts_are_no_durations(text: object) -> None:
     with pytest.raises(ValidationError):
         _settings(association={"memory": text})
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 500 * 10**6), ("10GB", 10**10), ("1500GB", 15 * 10**11)])
+def test_sizes(text: str, size: int) -> None:
+    assert _settings(corpus={"max_size": text}).corpus.max_size == size
+    assert format_size(size) == text
+
+
+@pytest.mark.parametrize("text", ["", "0GB", "-1GB", "10", "10 GB", "1.5GB", "10gb", "10GB\n", "10kB", 10, None, True])
+def test_other_texts_are_no_sizes(text: object) -> None:
+    with pytest.raises(ValidationError):
+        _settings(corpus={"max_size": text})
 
 
 @pytest.mark.parametrize("name", ["lobby", "Lobby-2_b", "1", "on", "a" * 64])

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from reid_pipeline.pipeline.ground import SAMPLE_S
+from reid_pipeline.pipeline.given_floor import GivenFloor
+from reid_pipeline.pipeline.meetings import SAMPLE_S
 
 HEIGHT_M = 1.75
 
@@ -33,6 +34,13 @@ class View:
 
 EAST = View((9.0, 0.5, 3.0), (0.0, 0.0, 0.0))
 NORTH = View((-1.0, 10.0, 4.0), (0.0, 0.0, 0.5), focal=900.0)
+
+
+def given_floor(view, places, errors=0.0):
+    """What somebody would write who finds these places in the view's picture and measures them with such errors."""
+    places = np.asarray(places, float)
+    points = view.project(np.column_stack([places, np.zeros(len(places))])) / [1280, 720]
+    return GivenFloor.of(points.tolist(), (places + errors).tolist()).in_pixels((720, 1280))
 
 
 def stroll(rng, seconds):

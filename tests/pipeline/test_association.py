@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.association import PrototypeAssociator
+from reid_pipeline.pipeline.association import PrototypeAssociator, Seen
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.identity_book import IdentityBook
-from reid_pipeline.pipeline.protocols import TrackletUpdate, TrackletView
+from reid_pipeline.pipeline.protocols import Decision, TrackletUpdate, TrackletView
 from reid_pipeline.pipeline.replay import updates_of
 from reid_pipeline.pipeline.two_pass import TwoPassAssociator
 from reid_pipeline.storage.records import EventType, GalleryRow
@@ -39,8 +39,8 @@ class Site:
         self.shown = set()  # tracklets with a view
         self.frames = {}
         self.spans = {}
-        self.identities = {}
-        self.kinds = {}
+        self.book = IdentityBook()
+        self.kinds = {}  # of the first pass
         self.decisions = []
 
     def frame(self, camera, frame, people, ended=(), start_us=0):
@@ -62,11 +62,17 @@ class Site:
             self.spans.setdefault((update.camera, number), [update.frame] * 2)[1] = update.frame
         decisions = self.associator.update(update)
         for decision in decisions:
-            assert decision.tracklet not in self.identities, "decided twice"
-            self.identities[decision.tracklet] = decision.identity
-            self.kinds[decision.tracklet] = decision.kind
+            if "pass" not in decision.evidence:
+                assert decision.tracklet not in self.kinds, "decided twice"
+                self.kinds[decision.tracklet] = decision.kind
+        self.book.apply(decisions)
         self.decisions += decisions
         return decisions
+
+    @property
+    def identities(self):
+        """Who each tracklet is so far that was decided."""
+        return {tracklet: self.book.identity(tracklet) for tracklet in self.kinds}
 
     def stay(self, camera, frames, number, person):
         """A person alone in a camera from the first to the last of some frames, whose tracklet then ends."""
@@ -79,11 +85,10 @@ class Site:
         for camera, (frame, time_us) in self.frames.items():
             ended = tuple(number for name, number in sorted(self.open) if name == camera)
             self.update(TrackletUpdate(camera, frame, time_us, (), (), (), ended))
-        book = IdentityBook()
-        self.decisions += self.associator.close()
-        book.apply(self.decisions)
-        found = {tracklet: book.identity(tracklet) for tracklet in self.spans}
-        return {tracklet: identity for tracklet, identity in found.items() if identity is not None}
+        decisions = self.associator.close()
+        self.book.apply(decisions)
+        self.decisions += decisions
+        return self.identities
 
 
 @pytest.fixture(params=[PrototypeAssociator, TwoPassAssociator], ids=lambda build: build.__name__)
@@ -295,9 +300,10 @@ def test_in_any_crowd_the_rules_hold(make_site, seed):
     site = make_site()
     wander(site, seed)
     assert_apart(site.identities, site.spans)
-    opened = [decision.identity for decision in site.decisions if decision.kind is EventType.OPEN]
-    assert opened == list(range(1, len(opened) + 1))
-    assert set(site.identities.values()) == set(opened)
+    made = [each.identity for each in site.decisions if each.kind in {EventType.OPEN, EventType.SPLIT}]
+    assert made == list(range(1, len(made) + 1))
+    merged = {each.identity for each in site.decisions if each.kind is EventType.MERGE}
+    assert set(site.identities.values()) == set(made) - merged
 
 
 def test_the_same_updates_give_the_same_decisions(make_site):
@@ -341,3 +347,72 @@ def test_the_same_crowd_gives_the_same_decisions_at_the_end(make_site):
 
 def test_the_end_of_a_run_without_anybody(make_site):
     assert make_site().close() == {}
+
+
+class TestDecisionsOfOthers:
+    """The first pass goes on from what was decided elsewhere."""
+
+    @pytest.fixture
+    def site(self):
+        gallery = Gallery(DIM, MEMORY_US)
+        return Site(PrototypeAssociator(gallery, 1), gallery)
+
+    def test_who_was_merged_is_the_older_one(self, site):
+        site.stay("hall", range(1, 9), 1, ANNA)
+        for frame in range(20, 25):
+            site.frame("hall", frame, {2: look(BEN)})
+        assert site.identities == {("hall", 1): 1, ("hall", 2): 2}
+        site.associator.apply([Decision(EventType.MERGE, None, 2, 0.9, {}, other=1)])
+        site.frame("hall", 25, {2: look(BEN), 3: look(ANNA)})
+        site.frame("hall", 26, {}, ended=[2, 3])
+        assert site.identities["hall", 3] == 3  # 1 is there already, as the second tracklet
+        site.stay("lobby", range(30, 38), 4, BEN)
+        assert site.identities["lobby", 4] == 1
+
+    @pytest.mark.parametrize("moved", [True, False])
+    def test_whose_tracklet_was_here_is_not_taken_for_another_who_was_here_too(self, site, moved):
+        site.stay("yard", range(1, 9), 9, ANNA)
+        for frame in range(20, 25):
+            site.frame("hall", frame, {2: look(BEN), 3: None})
+        site.frame("hall", 25, {3: None}, ended=[2])
+        if moved:
+            site.associator.apply([Decision(EventType.ASSIGN, ("hall", 2), 1, 0.9, {})])
+        site.frame("hall", 26, {3: look(ANNA)})
+        site.frame("hall", 27, {}, ended=[3])
+        assert site.identities["hall", 3] == (3 if moved else 1)
+
+    def test_looks_are_learnt_anew(self, site):
+        site.stay("hall", range(1, 9), 1, ANNA)
+        site.associator.relearn(1, [Seen("hall", SECOND_US, look(BEN), 0.8)], forget=True)
+        site.stay("lobby", range(20, 28), 2, BEN)
+        site.stay("lobby", range(30, 38), 3, ANNA)
+        assert site.identities == {("hall", 1): 1, ("lobby", 2): 1, ("lobby", 3): 2}
+
+    def test_looks_are_added(self, site):
+        site.stay("hall", range(1, 9), 1, ANNA)
+        site.associator.relearn(1, [Seen("yard", SECOND_US, look(BEN), 0.8)], forget=False)
+        site.stay("lobby", range(20, 28), 2, BEN)
+        site.stay("yard", range(30, 38), 3, ANNA)
+        assert set(site.identities.values()) == {1}
+
+
+@pytest.mark.parametrize(("shortest_s", "expected"), [(-100, 1), (0, 1), (10, 1), (13, 2)])
+def test_nobody_is_faster_than_people_can_be(shortest_s, expected):
+    gallery = Gallery(DIM, MEMORY_US)
+    associator = PrototypeAssociator(gallery, 1, reach=lambda before, now: (shortest_s * SECOND_US, 2**62))
+    site = Site(associator, gallery)
+    site.stay("hall", range(1, 9), 1, ANNA)  # seen last in frame 8
+    site.stay("lobby", range(20, 28), 1, ANNA)
+    assert site.identities["lobby", 1] == expected
+
+
+@pytest.mark.parametrize(("shortest_s", "expected"), [(-100, 1), (0, 2)])
+def test_nobody_is_in_two_places_at_once(shortest_s, expected):
+    gallery = Gallery(DIM, MEMORY_US)
+    associator = PrototypeAssociator(gallery, 1, reach=lambda before, now: (shortest_s * SECOND_US, 2**62))
+    site = Site(associator, gallery)
+    for frame in range(1, 30):
+        site.frame("hall", frame, {1: look(ANNA)})
+        if frame > 10:
+            site.frame("lobby", frame, {1: look(ANNA) if frame > 11 else None})
+    assert site.identities["lobby", 1] == expected

@@ -4,6 +4,7 @@ import pytest
 
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.datatypes import Detections, Frame
+from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.protocols import TrackedBoxes
 from tests.pipeline.builders import MeanColourEncoder
@@ -33,9 +34,9 @@ class LaneTracker:
 class Camera:
     """Feeds people, given as {x: score}, to a `CameraAnalysis`."""
 
-    def __init__(self):
+    def __init__(self, floor=None):
         self.clock = StageClock()
-        self.analysis = CameraAnalysis("hall", LaneTracker(), MeanColourEncoder(), self.clock)
+        self.analysis = CameraAnalysis("hall", LaneTracker(), MeanColourEncoder(), self.clock, floor)
 
     def frame(self, index, people=None):
         boxes = np.array([[x, 20, x + 40, 130] for x in people or {}], np.float32).reshape(-1, 4)
@@ -137,3 +138,13 @@ def test_its_time_is_told_by_stage(camera):
     for index in range(1, 10):
         camera.frame(index, {0: 0.9})
     assert set(camera.clock.seconds()) == {"track", "encode"}
+
+
+def test_feet_know_the_floor_that_was_given_in_parts_of_the_picture():
+    corners = [(0.1, 0.9), (0.9, 0.9), (0.7, 0.2), (0.3, 0.2)]
+    places = [(0.0, 0.0), (4.0, 0.0), (4.0, 6.0), (0.0, 6.0)]
+    camera = Camera(GivenFloor.of(corners, places))
+    [feet] = camera.frame(1, {12: 0.9}).update.feet  # its feet are at 32, 130
+    parts = GivenFloor.of([(x * 320, y * 240) for x, y in corners], places)
+    np.testing.assert_allclose(feet.floor.homography, parts.homography, atol=1e-5)
+    assert Camera().frame(1, {12: 0.9}).update.feet[0].floor is None

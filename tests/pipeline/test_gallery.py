@@ -193,3 +193,20 @@ def test_nobody_is_known():
     gallery.forget(MEMORY_US, ())
     assert not list(gallery.search(look(1)[None], gallery.select({"hall": (0, 1)}), 3))
     assert len(gallery) == 0
+
+
+def test_a_renamed_identity_is_found_as_the_other_one():
+    gallery = Gallery(DIM, MEMORY_US)
+    for person in range(20):  # over several pages
+        for camera in CAMERAS[:2]:
+            gallery.put(camera, person * 100, views_of((person, look(person), 0.8)))
+    gallery.rename(5, 3)
+    gallery.rename(77, 3)
+    everywhere = gallery.select(dict.fromkeys(CAMERAS, (0, MEMORY_US)))
+    found = {
+        query: identity for query, identity, _ in gallery.search(np.stack([look(p) for p in range(20)]), everywhere, 1)
+    }
+    assert found == {person: 3 if person == 5 else person for person in range(20)}
+    gallery.put("hall", 1900, views_of((3, look(5), 0.8)))
+    gallery.remove(3)
+    assert len(gallery) == 36

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.ground import MIN_MEETING, SAMPLE_S, judge_meetings
+from reid_pipeline.pipeline.ground import judge_meetings
+from reid_pipeline.pipeline.meetings import MIN_MEETING, SAMPLE_S
 from tests.pipeline.floor import EAST, draw_site
 
 

@@ -1,5 +1,6 @@
 """What is kept of tracklets for a second look, and what is forgotten."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from reid_pipeline.pipeline import sightings
 from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.protocols import Decision, TrackletFeet, TrackletUpdate, TrackletView
 from reid_pipeline.pipeline.sightings import Sightings
-from reid_pipeline.storage.records import EventType, GalleryRow
+from reid_pipeline.storage.records import EventType, GalleryRow, OperatorLink, OperatorNews
 
 SECOND_US = 1_000_000
 EAST, NORTH = np.eye(2, dtype=np.float32)
@@ -147,3 +148,59 @@ def test_walks_are_kept_as_often_as_they_are_looked_at(kept, monkeypatch):
     kept.note(update("hall", 9, ended=[7]))
     [known] = kept.known()
     np.testing.assert_allclose(known.walk, [[1 + each / 20, each, 5, 2] for each in (8, 12, 16, 20)])
+
+
+class TestOperators:
+    def test_an_operators_merge_and_its_undoing(self):
+        book = IdentityBook()
+        book.apply([assign(1, 1), assign(2, 2), assign(3, 3)])
+        done = book.correct({("hall", 1): 1, ("hall", 2): 1}, {2: 1, 1: 1})
+        assert done == [Decision(EventType.MERGE, None, 2, None, {}, other=1)]
+        book.apply([assign(4, 2)])  # decided before that was heard
+        assert [book.identity(("hall", number)) for number in (1, 2, 3, 4)] == [1, 1, 3, 1]
+        assert {each.tracklet for each in book.correct({("hall", 2): 2}, {2: 2, 1: 1})} == {("hall", 2), ("hall", 4)}
+        assert [book.identity(("hall", number)) for number in (1, 2, 3, 4)] == [1, 2, 3, 2]
+        assert book.correct({("hall", 2): 2}, {2: 2}) == []
+
+    def test_an_operators_split(self):
+        book = IdentityBook()
+        book.apply([assign(1, 1), assign(2, 1)])
+        assert book.correct({("hall", 1): 1, ("hall", 2): 9}, {1: 1, 9: 9}) == [assign_told(2, 9)]
+        assert book.identity(("hall", 2)) == 9
+
+    def test_who_was_spoken_of_is_settled_and_not_forgotten(self, kept, monkeypatch):
+        monkeypatch.setattr(sightings, "MOST_SIGHTINGS", 2)
+        keys = [("hall", number) for number in range(1, 5)]
+        pass_by(kept, 1, 1, 1)
+        pass_by(kept, 2, 5, 2)
+        links = (OperatorLink(keys[0], keys[1], same=False),)
+        assert kept.heed(OperatorNews(3, links, {keys[0]: 1, keys[1]: 2, ("yard", 9): 7}, {})) == []
+        assert [each.settled for each in kept.known()] == [True, True]
+        pass_by(kept, 3, 10, 3)
+        pass_by(kept, 4, 15, 4)
+        assert keys_settled(kept) == {("hall", 3): False, ("hall", 4): False}
+        assert kept.told_apart() == {(1, 2)}
+        kept.decide([Decision(EventType.MERGE, None, 2, 0.9, {}, other=0)])
+        assert kept.told_apart() == {(0, 1)}
+
+
+def assign_told(number, identity):
+    return Decision(EventType.ASSIGN, ("hall", number), identity, None, {})
+
+
+def keys_settled(kept):
+    return {each.key: each.settled for each in kept.known()}
+
+
+def test_who_is_there_beside_what_is_known(kept):
+    pass_by(kept, 1, 1, 1)
+    kept.note(update("hall", 9, [2], started=[2], views=[(2, EAST, 1.0)]))
+    kept.decide([assign(2, 2)])
+    kept.note(update("yard", 9, [3], started=[3], views=[(3, EAST, 1.0)]))  # nobody knows who
+    closed, still = kept.beside(())[1], kept.beside({("hall", 1)})
+    assert (closed.identity, closed.first_us, closed.last_us) == (1, SECOND_US, 3 * SECOND_US)
+    assert [(each.camera, each.first_us, each.last_us, each.identity) for each in still] == [
+        ("hall", 9 * SECOND_US, math.inf, 2)
+    ]
+    assert not closed.meets(still[0])
+    assert still[0].meets(replace(still[0], first_us=10**12))

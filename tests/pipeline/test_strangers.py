@@ -1,6 +1,7 @@
 """What is learnt from the newest people of each camera."""
 
 import numpy as np
+import pytest
 
 from reid_pipeline.pipeline.strangers import STRANGERS, Strangers
 
@@ -50,3 +51,21 @@ def test_the_newest_take_the_place_of_the_oldest():
         [(_, similarities)] = strangers.compare(AXES[person : person + 1] + 2 * AXES[5], [None])
         known = person > 1 and person != 5
         assert similarities.max() == known
+
+
+@pytest.mark.parametrize("count", [5, STRANGERS, STRANGERS + 7])
+def test_who_was_removed_is_forgotten_and_the_others_are_not(count):
+    strangers, without = Strangers(), Strangers()
+    people = list(range(count))
+    gone = count - 2
+    strangers.add("hall", people, AXES[:count])
+    strangers.remove(gone)
+    strangers.remove(1000)
+    kept = [person for person in people[-STRANGERS:] if person != gone]
+    without.add("hall", kept, AXES[kept])
+    for more in (0, 3):
+        for each in (strangers, without):
+            each.add("hall", list(range(50, 50 + more)) or [kept[0]], AXES[50 : 50 + more] if more else AXES[kept[:1]])
+        for person in (*people, 50, 51):
+            found, expected = (dict(each.compare(AXES[person : person + 1], [3])) for each in (strangers, without))
+            np.testing.assert_array_equal(np.sort(found["hall"]), np.sort(expected["hall"]))

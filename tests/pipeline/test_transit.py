@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.transit import _following, find_separate, learn_transit, measure_gaps
+from reid_pipeline.pipeline.transit import _following, find_separate, learn_shortest, learn_transit, measure_gaps
 
 
 def test_gaps_by_hand():
@@ -124,3 +124,33 @@ class TestSeparateCameras:
     def test_people_seen_one_after_the_other_are_never_parted(self):
         starts = np.arange(40) * 10.0
         assert not find_separate(measure_gaps(starts, starts + 5), np.arange(40) % 2, np.zeros((40, 40))).any()
+
+
+class TestShortest:
+    """Cameras 0, 1 and 2 share no view; 3 sees what 0 sees."""
+
+    def learn(self, people=60, quick=False):
+        rng = np.random.default_rng(1)
+        rows = []
+        for person in range(people):
+            now = rng.uniform(0, 200)
+            rows += [(now, 0, person), (now + rng.uniform(0, 4), 3, person)]
+            way = 5.0 if quick and person == 7 else 40.0 + rng.uniform(0, 10)
+            rows += [(now + 10 + way, 1, person), (rng.uniform(0, 200) + 500, 2, person)]
+        starts, cameras, who = (np.array(each) for each in zip(*rows, strict=True))
+        return learn_shortest(starts, starts + 10, cameras, who)
+
+    def test_ways_that_many_took(self):
+        shortest = self.learn()
+        assert shortest[3, 1] == pytest.approx(20, abs=2)  # half of what the quickest took from where both see
+        assert shortest[1, 0] == shortest[0, 1] == 0  # nobody went there straight; still nobody is in both at once
+
+    def test_cameras_that_share_a_view_or_never_saw_people_at_one_time_are_left_out(self):
+        shortest = self.learn()
+        assert not {(0, 3), (3, 0), (0, 2), (2, 0), (1, 1)} & shortest.keys()
+
+    def test_one_who_was_taken_for_another_tells_nothing(self):
+        assert self.learn(quick=True)[3, 1] == pytest.approx(20, abs=2)
+
+    def test_few(self):
+        assert self.learn(people=3) == {}

@@ -1,5 +1,6 @@
 """The second pass: when it is run at all, what it decides, and whether that is better than the first pass alone."""
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import count
@@ -11,19 +12,14 @@ from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.identity_book import IdentityBook
 from reid_pipeline.pipeline.likeness import MIN_TRACKLETS
-from reid_pipeline.pipeline.protocols import Decision
-from reid_pipeline.pipeline.replay import RecordedTracklet, replay, updates_of
-from reid_pipeline.pipeline.sightings import Known
-from reid_pipeline.pipeline.two_pass import (
-    FEWEST_TRACKLETS,
-    Grouping,
-    TwoPassAssociator,
-    group_tracklets,
-    regroup,
-)
+from reid_pipeline.pipeline.protocols import Decision, TrackletFeet
+from reid_pipeline.pipeline.regrouping import Bounds, Grouping, regroup
+from reid_pipeline.pipeline.replay import RecordedTracklet, RecordedView, replay, updates_of
+from reid_pipeline.pipeline.sightings import Known, Presence
+from reid_pipeline.pipeline.two_pass import FEWEST_TRACKLETS, TwoPassAssociator, group_tracklets
 from reid_pipeline.storage.records import EventType, GalleryRow
 from tests.pipeline.crowd import DIM, SECOND_US, Crowd, draw_crowd, unit
-from tests.pipeline.floor import draw_site
+from tests.pipeline.floor import EAST, NORTH, draw_site, given_floor
 
 DAY_US = 86_400 * SECOND_US
 
@@ -73,6 +69,39 @@ def test_every_wanted_rate_is_possible(crowd, rate):
     precision, recall = pair_scores(crowd, crowd.record(), identities)
     assert precision > (0.995 if rate == 0 else 0.9)
     assert recall > (0.01 if rate == 0 else 0.99)
+
+
+class TestOperators:
+    """What operators have said, in groups."""
+
+    def settle(self, known, **identities):
+        said = {int(name[1:]): identity for name, identity in identities.items()}
+        return [
+            replace(each, identity=said[place], settled=True) if place in said else each
+            for place, each in enumerate(known)
+        ]
+
+    def test_two_people_who_are_said_to_be_one_are(self, crowd):
+        one, other = (int(np.flatnonzero(crowd.people == person)[0]) for person in (0, 1))
+        known = self.settle(known_of(crowd), **{f"t{one}": 5, f"t{other}": 5})
+        labels = group_tracklets(known, 0.1, topology=True).labels
+        assert labels[one] == labels[other]
+        assert group_tracklets(known_of(crowd), 0.1, topology=True).labels[one] != labels[other]
+
+    def test_also_where_one_camera_sees_both(self, crowd):
+        one, other = np.argwhere(np.triu(crowd.apart, 1))[0].tolist()
+        known = self.settle(known_of(crowd), **{f"t{one}": 5, f"t{other}": 5})
+        labels = group_tracklets(known, 0.1, topology=True).labels
+        assert labels[one] == labels[other]
+
+    @pytest.mark.parametrize("size", [20, 120])
+    def test_one_person_who_is_said_to_be_two_is(self, size):
+        crowd = draw_crowd(people=size // 5, sightings=5, noise=0.05, seed=2)
+        one, other = np.flatnonzero(crowd.people == 0)[:2].tolist()
+        known = self.settle(known_of(crowd), **{f"t{one}": 5, f"t{other}": 7})
+        labels = group_tracklets(known, 0.5, topology=True, told_apart={(5, 7)}).labels
+        assert labels[one] != labels[other]
+        assert group_tracklets(known, 0.5, topology=True).labels[one] == labels[min(one, other)]
 
 
 class TestGrouping:
@@ -162,11 +191,11 @@ def make_known(identities, views=None):
     ]
 
 
-def play(known, labels, first_free=100):
+def play(known, labels, first_free=100, bounds=None):
     """The decisions, and who everybody is after them."""
     probability = np.random.default_rng(0).uniform(size=(len(known),) * 2)
     grouping = Grouping(np.asarray(labels, np.int64), (probability + probability.T) / 2)
-    decisions = list(regroup(known, grouping, count(first_free).__next__))
+    decisions = list(regroup(known, grouping, count(first_free).__next__, bounds))
     book = IdentityBook()
     book.apply(Decision(EventType.ASSIGN, each.key, each.identity, None, {}) for each in known)
     book.apply(decisions)
@@ -234,6 +263,46 @@ class TestRegrouping:
         assert (decision.kind, decision.probability) == (EventType.SPLIT, None)
 
 
+class TestBounds:
+    """What is known beside the groups."""
+
+    def beside(self, identity, first_us, camera="hall", last_us=math.inf):
+        return {identity: [Presence(camera, first_us, last_us, identity)]}
+
+    def test_nobody_is_moved_to_whom_the_camera_still_sees_beside_that_one(self):
+        known = make_known([1, 1, 2, 2, 2])  # the second one should go to 2
+        for first_us, camera, expected in ((2, "hall", 100), (3, "hall", 2), (2, "yard", 2)):
+            decisions, after, _ = play(known, [0, 2, 2, 2, 2], bounds=Bounds(beside=self.beside(2, first_us, camera)))
+            assert after == [1, expected, 2, 2, 2]
+            assert decisions[0].kind is (EventType.SPLIT if expected == 100 else EventType.ASSIGN)
+            assert (decisions[0].probability is None) == (expected == 100)
+
+    def test_two_who_are_still_seen_beside_each_other_are_not_merged(self):
+        known = make_known([1, 2])
+        both = {**self.beside(1, 9), **self.beside(2, 9)}
+        assert play(known, [0, 0], bounds=Bounds(beside=both))[0] == []
+        for bounds in (
+            Bounds(beside=self.beside(1, 9)),
+            Bounds(beside={**self.beside(1, 9), **self.beside(2, 9, "yard")}),
+        ):
+            assert play(known, [0, 0], bounds=bounds)[1] == [1, 1]
+        assert play(known, [0, 0], bounds=Bounds(beside=self.beside(2, 0)))[0] == []  # beside the tracklet of 1
+
+    def test_whom_operators_told_apart_is_not_merged_and_a_third_is(self):
+        decisions, after, _ = play(make_known([1, 2, 3]), [0, 0, 0], bounds=Bounds(frozenset({(1, 2)})))
+        assert after == [1, 2, 1]
+        assert len(decisions) == 1
+
+    def test_of_those_merged_none_is_told_apart_from_another(self):
+        assert play(make_known([1, 2, 3]), [0, 0, 0], bounds=Bounds(frozenset({(2, 3)})))[1] == [1, 1, 3]
+
+    def test_what_an_operator_has_settled_stays(self):
+        known = make_known([1, 1, 1, 2])
+        known[0] = replace(known[0], settled=True)
+        assert play(known, [0, 1, 1, 1])[1] == [1, 2, 2, 2]
+        assert play(make_known([1, 1, 1, 2]), [0, 1, 1, 1])[1] == [100, 1, 1, 1]
+
+
 def evidence(tracklets):
     return {"pass": 2, "tracklets": tracklets}
 
@@ -263,3 +332,30 @@ def test_tracklets_of_earlier_runs_take_part(crowd):
 def test_what_the_first_pass_says_is_kept_where_there_is_nothing_to_learn(crowd):
     few = crowd.record()[: FEWEST_TRACKLETS - 1]
     assert replay(few, two_passes()).identities == replay(few, first_pass()).identities
+
+
+def test_who_stands_on_one_spot_of_given_floors_is_one_person_however_they_look():
+    walks, cameras = draw_site(0, people=3, seconds=2.0)  # too short to find out that the cameras share a floor
+    rng = np.random.default_rng(0)
+    corners = [[-3, -3], [3, -3], [3, 3], [-3, 3]]
+    floors = [given_floor(view, corners) for view in (EAST, NORTH)]
+    tracklets = [
+        record_walk(place, walk, camera, rng) for place, (walk, camera) in enumerate(zip(walks, cameras, strict=True))
+    ]
+    given = [
+        replace(each, feet=replace(each.feet, floor=floors[camera]))
+        for each, camera in zip(tracklets, cameras.tolist(), strict=True)
+    ]
+    assert len(set(replay(tracklets, two_passes(0.002)).identities.values())) == 6
+    identities = list(replay(given, two_passes(0.002)).identities.values())
+    assert identities[:3] == identities[3:]
+    assert len(set(identities)) == 3
+
+
+def record_walk(place, walk, camera, rng):
+    """A tracklet that looks like nobody else."""
+    look = unit(rng.normal(size=DIM)).astype(np.float32)
+    times = (walk[:, 0] * SECOND_US).astype(np.int64)
+    feet = TrackletFeet(place, times, walk[:, 1:].astype(np.float32))
+    views = (RecordedView(int(times[0]), look, 0.8),)
+    return RecordedTracklet(f"c{camera}", place, int(times[0]), int(times[-1]), views, feet)

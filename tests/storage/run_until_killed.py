@@ -1,7 +1,7 @@
 """A run without end, for `test_kill`: goes on where the site stands, and prints each frame that is committed.
 
 Three persons are in view at a time; every tracklet lasts nine frames, has a view a frame from its second on (each
-replaces the one before), and an identity from its third on.
+replaces the one before), and an identity from its third on. The corpus has a crop of each tracklet a frame.
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reid_pipeline.storage.corpus_records import CollectedCrop, CorpusCrop
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.records import (
@@ -66,6 +67,7 @@ class Run:
             boxes=tuple(box(number, frame) for number in self.ages),
             ends=tuple(TrackletEnd(CAMERA, number) for number in ended),
             views=tuple(views),
+            corpus=tuple(collected(number, frame) for number in self.ages),
             identity_events=tuple(events),
             progress=(SourceProgress(self.source.source_id, frame, finished=False),),
         )
@@ -74,6 +76,14 @@ class Run:
 def view(number: int, frame: int, replaces: int | None) -> View:
     jpeg = f"{number} {frame} ".encode() * 500
     return View(CAMERA, number, frame, frame, 0.5, (0, 0, 1, 1), jpeg, np.ones(8, np.float32), "m1", replaces)
+
+
+def collected(number: int, frame: int) -> CollectedCrop:
+    return CollectedCrop(CAMERA, number, CorpusCrop(frame, corpus_jpeg(number, frame), 48, 128, 0.5))
+
+
+def corpus_jpeg(number: int, frame: int) -> bytes:
+    return b"\xff\xd8" + f"{number} {frame} ".encode() * 300
 
 
 def box(number: int, frame: int) -> BoxRun:

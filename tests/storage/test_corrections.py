@@ -254,6 +254,41 @@ def test_links_of_removed_tracklets_are_gone(crowd, anna):
     assert crowd.rows("SELECT * FROM decision_tracklets") == []
 
 
+class TestNews:
+    """What who decides beside operators hears of them."""
+
+    def test_nobody_has_said_anything(self, crowd):
+        news = crowd.repository.operator_news()
+        assert (news.log_id, news.links, news.identities, news.survivors) == (0, (), {}, {})
+        machine(crowd, crowd.merged(2, 1))
+        assert crowd.repository.operator_news(0) is None
+
+    def test_a_merge_a_split_and_their_undoing(self, crowd, anna):
+        done = anna.merge(2, 1)
+        news = crowd.repository.operator_news(0)
+        assert (news.log_id, news.links) == (done.log_id, crowd.repository.operator_links())
+        assert (news.identities, news.survivors) == ({("hall", 1): 1, ("hall", 2): 1}, {1: 1, 2: 1})
+        assert crowd.repository.operator_news(news.log_id) is None
+        machine(crowd, crowd.assigned(1, 4))
+        made = anna.split(1, hall(1)).identity
+        news = crowd.repository.operator_news(news.log_id)
+        assert news.identities == {("hall", 1): made, ("hall", 2): 1, ("hall", 4): 1}
+        assert news.survivors == {1: 1, made: made}
+        anna.undo(made)
+        anna.undo(2)
+        news = crowd.repository.operator_news(news.log_id)
+        assert news.identities == {("hall", 1): 1, ("hall", 2): 2, ("hall", 4): 1}
+        assert news.survivors == {1: 1, 2: 2, made: 1}
+        assert news.links == ()
+
+    def test_undoing_the_machine_is_news(self, crowd, anna):
+        machine(crowd, crowd.merged(3, 2))
+        before = crowd.repository.operator_news().log_id
+        anna.undo(3, machine=True)
+        news = crowd.repository.operator_news(before)
+        assert (news.identities, news.survivors) == ({("hall", 2): 2, ("hall", 3): 3}, {2: 2, 3: 3})
+
+
 def refused(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from reid_pipeline.storage.box_codec import unpack_boxes
+from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.repository import Repository
+from tests.storage.run_until_killed import corpus_jpeg
 
 CHILD = Path(__file__).with_name("run_until_killed.py")
 ROUNDS = 12
@@ -47,6 +49,20 @@ def check_whole(data_dir):
         assert len(stored) == size
         assert stored.startswith(b"%d %d " % (number, frame))
     assert query(data_dir, "SELECT count(*) FROM embeddings WHERE crop_id IS NOT NULL") == [(len(crops),)]
+    check_corpus(data_dir)
+
+
+def check_corpus(data_dir):
+    """Each frame has given a crop of each tracklet, and its bytes are there."""
+    with open_database(data_dir) as database:
+        store = CorpusStore(database)
+        tracklets = {each.id: each for each in store.tracklets()}
+        items = list(store.read(store.items()))
+    seen = [(tracklets[item.tracklet].number, item.time_us) for item, _ in items]
+    assert [jpeg for _, jpeg in items] == [corpus_jpeg(*each) for each in seen]
+    shown = query(data_dir, "SELECT number, first_frame, last_frame FROM tracklets")
+    assert sorted(seen) == sorted((number, frame) for number, *span in shown for frame in range(span[0], span[1] + 1))
+    assert sorted((each.number, each.first_us, each.last_us) for each in tracklets.values()) == sorted(shown)
 
 
 def check_prefix(data_dir):

@@ -15,6 +15,7 @@ from reid_pipeline.storage import migrations
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.errors import StorageError
+from reid_pipeline.storage.learning_runs import LearningRuns
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.schema import SCHEMA_REVISION, Base
 
@@ -80,6 +81,8 @@ def test_an_old_site_is_brought_up_to_date_and_keeps_its_rows(tmp_path, dump):
         assert (repository.next_number("hall"), repository.next_identity()) == (8, 3)
         calibrated = [(each.cameras, each.slope, each.pairs) for each in repository.calibrations("aa")]
         assert calibrated == ([(("hall", "hall"), 18.75, 900)] if dump.stem >= "schema_0003" else [])
+        learnt = [(each.end.model, each.start.settings) for each in LearningRuns(database).read()]
+        assert learnt == ([("small-100", {"budget_s": 60.0})] if dump.stem >= "schema_0004" else [])
     assert definitions(tmp_path / "site.db") == definitions(tmp_path / "new" / "site.db")
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, event
 
+from reid_pipeline.storage.corpus_records import CorpusCrop, CorpusFilter, ImportedTracklet
+from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.records import Changes
 from reid_pipeline.storage.schema import Base
 from reid_pipeline.storage.tracklet_views import ViewFilter
@@ -38,6 +41,8 @@ def indices_of(site, seen):
                 plans += [row[3] for row in plan]
     return set(re.findall(r"INDEX (ix_\w+)", "\n".join(plans)))
 
+
+CROP = CorpusCrop(0, b"x", 1, 1, 1.0, digest=5)
 
 QUESTIONS = {
     "boxes of the current source": (
@@ -86,9 +91,32 @@ QUESTIONS = {
             "ix_embeddings_tracklet",
             "ix_identity_log_tracklet",
             "ix_decision_tracklets_tracklet",
+            "ix_corpus_items_tracklet",
+            "ix_corpus_shards_day",
         },
     ),
+    "tracklets of the corpus": (
+        lambda site: list(CorpusStore(site.database).tracklets()),
+        {"ix_corpus_tracklets_time"},
+    ),
+    "crops of the corpus": (
+        lambda site: list(CorpusStore(site.database).items(CorpusFilter(cameras=("hall",), until_us=9))),
+        {"ix_corpus_tracklets_time", "ix_corpus_items_tracklet"},
+    ),
+    "import": (
+        lambda site: CorpusStore(site.database).add(1, [ImportedTracklet(1, 0, 0, (CROP,))]),
+        {"ix_corpus_items_digest", "ix_corpus_shards_day"},
+    ),
+    "expired crops": (
+        lambda site: CorpusStore(site.database).expire(1),
+        {"ix_corpus_shards_day", "ix_corpus_items_shard", "ix_corpus_items_tracklet"},
+    ),
 }
+
+
+def fill_corpus(site):
+    store = CorpusStore(site.database)
+    store.add(store.open_origin("hall", "a", 0).id, [ImportedTracklet(1, 0, 0, (replace(CROP, digest=None),))])
 
 
 @pytest.mark.parametrize(("question", "expected"), QUESTIONS.values(), ids=QUESTIONS)
@@ -96,6 +124,7 @@ def test_a_query_uses_its_indices(site, question, expected):
     site.source()
     events = (site.opened(1), site.opened(2), site.assigned(1, 1))
     site.write(Changes(new_tracklets=(site.begin(1),), boxes=(site.box_run(1, [1]),), identity_events=events))
+    fill_corpus(site)
     with statements() as seen:
         question(site)
     assert indices_of(site, seen) == expected
@@ -112,6 +141,19 @@ def test_no_index_is_without_a_query():
 def test_vectors_of_many_tracklets_are_never_sorted(site, wanted):
     with statements() as seen:
         list(site.repository.tracklet_views("m1", wanted))
+    with site.database.session_scope() as session:
+        plans = [session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {each[0]}", each[1]) for each in seen[1:]]
+        steps = [row[3] for plan in plans for row in plan]
+    assert steps
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    "wanted", [CorpusFilter(), CorpusFilter(cameras=("door", "hall"), since_us=1, until_us=9)], ids=["all", "some"]
+)
+def test_crops_of_the_corpus_are_never_sorted(site, wanted):
+    with statements() as seen:
+        list(CorpusStore(site.database).items(wanted))
     with site.database.session_scope() as session:
         plans = [session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {each[0]}", each[1]) for each in seen[1:]]
         steps = [row[3] for plan in plans for row in plan]
