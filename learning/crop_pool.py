@@ -37,7 +37,7 @@ def read_crops(folder: Path, size: Size) -> Pool:
         InputError: It has no crops, or one cannot be read.
     """
     files = [file for file in list_images(folder) if not file.name.startswith(("-1", "0000"))]
-    return _pool([_fitted(read_image(file), size) for file in files], f"{folder}: no crop of a person in it")
+    return _pool([fit(read_image(file), size) for file in files], f"{folder}: no crop of a person in it")
 
 
 def render_crops(plan: ViewPlan, size: Size) -> Pool:
@@ -101,11 +101,12 @@ def cut(image: Image, boxes: Boxes, size: Size) -> list[Image]:
     crops = []
     for left, top, right, bottom in np.clip(boxes.round().astype(int), 0, [width, height, width, height]):
         if bottom - top >= _SMALLEST and right - left >= _SMALLEST // 4:
-            crops.append(_fitted(image[top:bottom, left:right], size))
+            crops.append(fit(image[top:bottom, left:right], size))
     return crops
 
 
-def _fitted(image: Image, size: Size) -> Image:
+def fit(image: Image, size: Size) -> Image:
+    """An image stretched to a size, reduced by area so that no pixel is skipped."""
     reduces = image.shape[0] > size[0]
     how = cv2.INTER_AREA if reduces else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)

@@ -127,6 +127,9 @@ class DetectorDistillation:
         target = torch.from_numpy(batch.targets).to(device)
         return dense_losses(self.network(images).float(), target, self._grid.to(device))
 
+    def after_step(self) -> None:
+        """See `trainer.Task`: nothing is kept."""
+
 
 def dense_losses(rows: Tensor, target: Tensor, grid: Tensor) -> dict[str, Tensor]:
     """The loss of the pupil's raw rows ``(N, cells, 4 + classes)`` against the target of the same shape.

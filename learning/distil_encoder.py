@@ -9,7 +9,7 @@ keeping the similarities within a batch after Tung and Mori, "Similarity-Preserv
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,9 @@ class EncoderDistillation:
         embeddings = functional.normalize(self.network(crops).float(), dim=1)
         return distillation_losses(embeddings, torch.from_numpy(batch.targets).to(device))
 
+    def after_step(self) -> None:
+        """See `trainer.Task`: nothing is kept."""
+
 
 def distillation_losses(embeddings: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """Distance from the teacher's embeddings, and from its similarities within the batch.
@@ -107,6 +110,14 @@ def disturb(crop: Image, size: Size, rng: np.random.Generator) -> Image:
     if rng.random() < 0.3:
         _hide(moved, rng)
     return moved
+
+
+def draw_crops(pool: Pool, batches: int, size: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Batches of disturbed crops, drawn at random from a pool: ``(size, H, W, 3) uint8`` each."""
+    rng = np.random.default_rng(seed)
+    for _ in range(batches):
+        rows = rng.integers(0, len(pool), size)
+        yield np.stack([disturb(pool[row], (pool.shape[1], pool.shape[2]), rng) for row in rows])
 
 
 def _move(crop: Image, size: Size, rng: np.random.Generator) -> Image:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import timm
 from torch import Tensor, nn
 
+from reid_pipeline.learning.crop_pool import Size
 from reid_pipeline.learning.errors import TrainingError
+
+_SIZED: Final = "vit_"
 
 
 class EncoderNetwork(nn.Module):
@@ -19,6 +24,8 @@ class EncoderNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, width: int, dim: int) -> None:
         super().__init__()
+        self.width = width
+        self.dim = dim
         self.backbone = backbone
         self.head = nn.Sequential(nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim))
 
@@ -28,7 +35,9 @@ class EncoderNetwork(nn.Module):
         return embeddings
 
 
-def build_encoder_network(backbone: str, dim: int, *, keep_resolution: bool = False) -> EncoderNetwork:
+def build_encoder_network(
+    backbone: str, dim: int, *, keep_resolution: bool = False, size: Size | None = None
+) -> EncoderNetwork:
     """Builds an encoder with random weights.
 
     Args:
@@ -36,6 +45,7 @@ def build_encoder_network(backbone: str, dim: int, *, keep_resolution: bool = Fa
         dim: Length of an embedding.
         keep_resolution: Whether to leave out the last halving of the feature map, for backbones in which one
             convolution does it, such as the MobileNets.
+        size: Height and width of the input in pixels, which vision transformers are built for; the others take any.
 
     Raises:
         TrainingError: There is no such backbone.
@@ -45,7 +55,8 @@ def build_encoder_network(backbone: str, dim: int, *, keep_resolution: bool = Fa
     """
     if not timm.is_model(backbone):
         raise TrainingError(f"network.backbone: {backbone}: expected a name of timm.list_models()")
-    network = timm.create_model(backbone, pretrained=False, num_classes=0)
+    shaped = {"img_size": size} if size is not None and backbone.startswith(_SIZED) else {}
+    network = timm.create_model(backbone, pretrained=False, num_classes=0, **shaped)
     width = network.head_hidden_size
     if not isinstance(width, int):
         raise TrainingError(f"network.backbone: {backbone}: expected a model with pooled features")

@@ -19,7 +19,15 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from reid_pipeline.storage.model_card import InputCard, Model, ModelCard, OutputCard, load_model, write_card
+from reid_pipeline.storage.model_card import (
+    InputCard,
+    Model,
+    ModelCard,
+    NetworkCard,
+    OutputCard,
+    load_model,
+    write_card,
+)
 
 HALVED: Final = ".half"  # behind the name of a weight that is stored in half precision
 GRAPH_NAME: Final = "graph.onnx"
@@ -37,12 +45,14 @@ class Provenance:
         trained_on: The data, one entry for each source.
         parent: Hash of the model that this one was trained from; None from random weights.
         scores: One entry for each measurement: the data set, the figures, the conditions.
+        network: What it can be trained further as, for an encoder.
     """
 
     licence: str
     trained_on: Sequence[str]
     parent: str | None = None
     scores: Sequence[Mapping[str, str | float]] = ()
+    network: NetworkCard | None = None
 
 
 def export_encoder(
@@ -89,6 +99,7 @@ def _export(
         trained_on=tuple(provenance.trained_on),
         parent=provenance.parent,
         scores=tuple(dict(score) for score in provenance.scores),
+        network=provenance.network,
     )
     write_card(card, beside)
     _replace(folder, beside)

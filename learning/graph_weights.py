@@ -10,8 +10,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from reid_pipeline.learning.encoder_network import EncoderNetwork, build_encoder_network
 from reid_pipeline.learning.errors import TrainingError
 from reid_pipeline.learning.export import HALVED
+from reid_pipeline.storage.model_card import Model
 
 
 def read_weights(graph: Path) -> dict[str, Tensor]:
@@ -23,12 +25,13 @@ def read_weights(graph: Path) -> dict[str, Tensor]:
     }
 
 
-def load_weights(network: nn.Module, graph: Path) -> None:
-    """Gives a network the weights of an exported one; an encoder's head of another shape stays as it is.
+def load_weights(network: nn.Module, graph: Path, *, other_head: bool = True) -> None:
+    """Gives a network the weights of an exported one.
 
     Args:
         network: What was exported, built anew.
         graph: The `.onnx` file.
+        other_head: Whether an encoder's head may be of another shape; it then stays as it is.
 
     Raises:
         TrainingError: The graph lacks a weight, or has it in another shape.
@@ -36,7 +39,30 @@ def load_weights(network: nn.Module, graph: Path) -> None:
     found = read_weights(graph)
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     fitting = {name: found[name] for name, tensor in own.items() if name in found and found[name].shape == tensor.shape}
-    missing = [name for name in own if not name.startswith("head.") and name not in fitting]
+    spared = "head." if other_head else ()
+    missing = [name for name in own if not name.startswith(spared) and name not in fitting]
     if missing:
         raise TrainingError(f"{graph}: {missing[0]}: missing or of another shape: it is not a graph of this network")
     network.load_state_dict(fitting, strict=False)
+
+
+def rebuild_encoder(model: Model) -> EncoderNetwork:
+    """An encoder as it was before its export, with its weights.
+
+    Raises:
+        TrainingError: Its card does not say what it was exported from, or says it wrongly.
+    """
+    card = model.card
+    if card is None or card.network is None or card.output.dim is None:
+        raise TrainingError(
+            f"{model.name}: cannot be trained further: its card has no `network`: expected a model made by `train`, "
+            "`pretrain` or `adapt`, or bundled"
+        )
+    network = build_encoder_network(
+        card.network.backbone,
+        card.output.dim,
+        keep_resolution=card.network.keep_resolution,
+        size=(card.input.height, card.input.width),
+    )
+    load_weights(network, model.graph, other_head=False)
+    return network

@@ -17,6 +17,13 @@ def normalise(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
 
 
+def normalise_as(card: InputCard, images: Tensor) -> Tensor:
+    """BGR images ``(N, 3, H, W)``, 0 to 255, to the input of a network whose card says how."""
+    ordered = images.flip(1) if card.colour == "RGB" else images
+    mean, std = (ordered.new_tensor(each).view(1, 3, 1, 1) for each in (card.mean, card.std))
+    return (ordered * card.pixel_scale - mean) / std
+
+
 def input_card(height: int, width: int) -> InputCard:
     """The same, said in a card."""
     mean = (PIXEL_MEAN, PIXEL_MEAN, PIXEL_MEAN)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,13 +19,16 @@ from reid_pipeline.learning.virtual_views import ViewPlan
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0)]
 Widths = tuple[Count, ...]
+Kind = TypeVar("Kind")
 
 
-class _Part(BaseModel):
+class StrictPart(BaseModel):
+    """Part of a recipe; a key that it does not know is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Training(_Part):
+class Training(StrictPart):
     """Length and boldness; see `trainer.Plan`."""
 
     steps: Count
@@ -39,7 +42,7 @@ class Training(_Part):
         return Plan(self.steps, self.learning_rate, self.weight_decay, seed=self.seed)
 
 
-class Virtual(_Part):
+class Virtual(StrictPart):
     """Pictures of virtual sites with three cameras each."""
 
     places: Count
@@ -53,7 +56,7 @@ class Virtual(_Part):
         return ViewPlan(self.places, self.frames, self.people, self.seed)
 
 
-class Videos(_Part):
+class Videos(StrictPart):
     """Frames spread evenly over each video."""
 
     paths: tuple[str, ...]
@@ -61,7 +64,7 @@ class Videos(_Part):
     weight: Share = 1.0
 
 
-class Labelled(_Part):
+class Labelled(StrictPart):
     """A folder of pictures and the folder of its labels."""
 
     images: str
@@ -69,7 +72,7 @@ class Labelled(_Part):
     weight: Share = 1.0
 
 
-class DetectorPictures(_Part):
+class DetectorPictures(StrictPart):
     """What a detector learns from; weights say how often each is drawn from."""
 
     longest: Count
@@ -78,7 +81,7 @@ class DetectorPictures(_Part):
     virtual: Virtual | None = None
 
 
-class DetectorShape(_Part):
+class DetectorShape(StrictPart):
     """See `detector_network.DetectorNetwork`."""
 
     widths: Widths
@@ -87,7 +90,7 @@ class DetectorShape(_Part):
     classes: Count
 
 
-class DetectorRecipe(_Part):
+class DetectorRecipe(StrictPart):
     """How a detector is made.
 
     Attributes:
@@ -114,7 +117,7 @@ class DetectorRecipe(_Part):
     evaluate: tuple[Labelled, ...] = ()
 
 
-class DetectedCrops(_Part):
+class DetectedCrops(StrictPart):
     """Crops of the people whom a detector finds in videos."""
 
     paths: tuple[str, ...]
@@ -122,7 +125,7 @@ class DetectedCrops(_Part):
     detector: str
 
 
-class Crops(_Part):
+class Crops(StrictPart):
     """What an encoder learns from.
 
     Attributes:
@@ -138,7 +141,7 @@ class Crops(_Part):
     recolours: Share = 0.0
 
 
-class EncoderShape(_Part):
+class EncoderShape(StrictPart):
     """See `encoder_network.build_encoder_network`; `dim` is by default the teacher's."""
 
     backbone: str
@@ -146,7 +149,7 @@ class EncoderShape(_Part):
     dim: Count | None = None
 
 
-class EncoderRecipe(_Part):
+class EncoderRecipe(StrictPart):
     """How an encoder is made.
 
     Attributes:
@@ -199,9 +202,18 @@ def load_recipe(path: Path) -> DetectorRecipe | EncoderRecipe:
     Raises:
         ConfigError: It cannot be read, or says something that it may not.
     """
+    recipe: TypeAdapter[DetectorRecipe | EncoderRecipe] = TypeAdapter(Recipe)
+    return read_recipe(path, recipe)
+
+
+def read_recipe(path: Path, kind: TypeAdapter[Kind]) -> Kind:
+    """Reads a YAML file as one kind of recipe.
+
+    Raises:
+        ConfigError: It cannot be read, or says something that it may not.
+    """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        recipe: DetectorRecipe | EncoderRecipe = TypeAdapter(Recipe).validate_python(values)
+        return kind.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -210,4 +222,3 @@ def load_recipe(path: Path) -> DetectorRecipe | EncoderRecipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         raise ConfigError(f"{path}: {key}: {str(first.get('input'))[:80]!r}: {first['msg']}") from error
-    return recipe

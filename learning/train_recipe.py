@@ -39,7 +39,7 @@ from reid_pipeline.learning.trainer import Progress, Trainer
 from reid_pipeline.pipeline.evaluate import evaluate_detect, evaluate_reid
 from reid_pipeline.pipeline.models import build_detector, build_encoder
 from reid_pipeline.pipeline.runtime import cache_folder
-from reid_pipeline.storage.model_card import Model, OutputCard, load_model, write_card
+from reid_pipeline.storage.model_card import Model, NetworkCard, OutputCard, load_model, write_card
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,8 @@ def _train_encoder(recipe: EncoderRecipe, data: Path, work: Path, report: Report
     trained = Trainer(task, training.plan(), work).run(report)
     folder = work / recipe.name
     card = input_card(recipe.height, recipe.width)
-    provenance = replace(_provenance(recipe), parent=parent)
+    kept = NetworkCard(backbone=shape.backbone, keep_resolution=shape.keep_resolution)
+    provenance = replace(_provenance(recipe), parent=parent, network=kept)
     model = export_encoder(trained.cpu(), card, targets.shape[1], folder, recipe.name, provenance)
     scored = _with_scores(model, _score_encoder(recipe, data, folder))
     return _with_calibration(scored, crowds, training.seed)

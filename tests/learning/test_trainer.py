@@ -13,6 +13,7 @@ from torch import nn  # noqa: E402  # only where torch is
 from reid_pipeline.configs.errors import UserError  # noqa: E402
 from reid_pipeline.learning import trainer as trainer_module  # noqa: E402
 from reid_pipeline.learning.errors import Diverged, WorkFolderError  # noqa: E402
+from reid_pipeline.learning.event_file import FILE_NAME as EVENTS_NAME  # noqa: E402
 from reid_pipeline.learning.trainer import CHECKPOINT_NAME, LOG_NAME, Plan, Trainer, update_average  # noqa: E402
 
 pytestmark = pytest.mark.learning
@@ -50,6 +51,9 @@ class TinyTask:
         parts = {"error": error.square().mean(), "size": 0.01 * error.abs().mean()}
         self.told.append({name: value.item() for name, value in parts.items()})
         return parts
+
+    def after_step(self):
+        pass
 
 
 def train(folder, *stops, plan=PLAN):
@@ -246,3 +250,29 @@ def test_the_log_holds_the_means_since_its_last_line(tmp_path, monkeypatch):
     assert [(report.step, report.steps, report.losses["error"]) for report in reports] == [
         (line["step"], 6, line["error"]) for line in lines
     ]
+
+
+def test_a_batch_in_pieces_has_the_gradients_of_the_whole(tmp_path):
+    whole, pieces = (Trainer(TinyTask(), PLAN, tmp_path / name, CPU) for name in ("whole", "pieces"))
+    losses = pieces.task.losses
+
+    def piece_by_piece(batch, device):
+        for name in ("error", "size"):
+            yield {name: losses(batch, device)[name]}
+
+    pieces.task.losses = piece_by_piece
+    batch = whole.task.batch(0)
+    first, second = whole._differentiate(batch), pieces._differentiate(batch)
+    assert {name: value.item() for name, value in first.items()} == pytest.approx(
+        {name: value.item() for name, value in second.items()}
+    )
+    for name in ("0.weight", "3.weight", "6.weight"):  # biases before a norm have none
+        one, other = (each.task.network.get_parameter(name).grad for each in (whole, pieces))
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02 * float(one.abs().max()))
+
+
+def test_the_log_is_written_for_tensorboard_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "_LOG_EVERY", 2)
+    train(tmp_path)
+    events = (tmp_path / EVENTS_NAME).read_bytes()
+    assert events.count(b"error") == events.count(b"size") == 3

@@ -1,0 +1,65 @@
+from itertools import combinations
+
+import numpy as np
+
+from reid_pipeline.learning.material import Material, find_covisible, hold_out
+
+
+def material(size=40, seed=0, cameras=3, runs=2):
+    """Tracklets of one to five tiny crops at random times."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 6, size)
+    first = rng.integers(0, 1000, size)
+    last = first + rng.integers(0, 80, size)
+    tracklets = np.repeat(np.arange(size), counts)
+    return Material(
+        crops=rng.integers(0, 256, (len(tracklets), 4, 2, 3)).astype(np.uint8),
+        tracklets=tracklets,
+        times_us=first[tracklets],
+        cameras=rng.integers(0, cameras, size),
+        camera_names=tuple("abc"[:cameras]),
+        runs=rng.integers(0, runs, size),
+        first_us=first,
+        last_us=last,
+    )
+
+
+def test_covisible_pairs_are_those_of_all_pairs():
+    for seed in range(5):
+        known = material(seed=seed)
+        expected = [
+            (one, other)
+            for one, other in combinations(range(len(known)), 2)
+            if known.cameras[one] == known.cameras[other]
+            and known.runs[one] == known.runs[other]
+            and known.first_us[one] <= known.last_us[other]
+            and known.first_us[other] <= known.last_us[one]
+        ]
+        assert [tuple(pair) for pair in find_covisible(known).tolist()] == expected
+        assert expected
+
+
+def test_nobody_is_covisible_with_nobody():
+    assert find_covisible(material().select(np.array([3]))).shape == (0, 2)
+
+
+def test_a_selection_keeps_what_belongs_together():
+    known = material()
+    chosen = np.array([2, 5, 11])
+    some = known.select(chosen)
+    assert len(some) == 3
+    for place, tracklet in enumerate(chosen):
+        np.testing.assert_array_equal(some.crops[some.tracklets == place], known.crops[known.tracklets == tracklet])
+        assert some.cameras[place] == known.cameras[tracklet]
+        assert some.begins()[place + 1] - some.begins()[place] == (known.tracklets == tracklet).sum()
+
+
+def test_what_is_held_out_is_blocks_of_time_and_nothing_is_lost():
+    known = material(400)
+    training, held_out = hold_out(known)
+    assert len(training) + len(held_out) == 400
+    assert 0.1 <= len(held_out) / 400 <= 0.2
+    ranks = np.searchsorted(np.sort(known.first_us), held_out.first_us)
+    assert 3 <= len(np.unique(ranks // 20)) <= 7  # of the twenty blocks
+    everything = sorted([*training.crops.tobytes(), *held_out.crops.tobytes()])
+    assert everything == sorted(known.crops.tobytes())
