@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from reid_pipeline.pipeline.clutter import Clutter
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Scores
 from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.monitor import StageClock
@@ -83,6 +84,7 @@ class CameraAnalysis:
         self._camera = camera
         self._tracker = tracker
         self._encoder = encoder
+        self._clutter = Clutter()
         self._clock = clock
         self._floor = floor
         self._tracklets: dict[int, _Tracklet] = {}
@@ -91,7 +93,9 @@ class CameraAnalysis:
     def process(self, frame: Frame, detections: Detections) -> FrameResult:
         """Takes the next frame with what was detected in it."""
         with self._clock.stage("track"):
-            tracked = self._tracker.update(detections, lambda boxes: self._looks(frame, boxes))
+            tracked = self._tracker.update(
+                self._clutter.drop(detections, frame.time_us), lambda boxes: self._looks(frame, boxes)
+            )
             started = [number for number in tracked.numbers if number not in self._tracklets]
             box_runs = tuple(self._extend(frame, tracked))
             self._offer(frame, tracked)

@@ -41,6 +41,9 @@ class TrackerSettings:
         refresh_frames: Age at which the stored look of a tracklet is taken anew.
         looks_weight: Weight of looks beside IoU where they are compared.
         veto_score: `AppearanceScale` score below which a badly fitting match is refused.
+        change_score: Score below which a clean box looks like somebody else than the tracklet.
+        change_looks: So many such looks in a row end the tracklet: it has been passed on.
+        doubt_frames: Age at which the look is taken again after such a one.
         relink_score: Score from which a tracklet that motion has lost is found again.
         relink_reach: How far from its expected place, in standard deviations.
         relink_growth: Largest ratio of heights between then and now.
@@ -58,6 +61,9 @@ class TrackerSettings:
     refresh_frames: int = 20
     looks_weight: float = 0.5
     veto_score: float = 0.5
+    change_score: float = 0.75
+    change_looks: int = 2
+    doubt_frames: int = 4
     relink_score: float = 1.75
     relink_reach: float = 5.0
     relink_growth: float = 1.6
@@ -72,6 +78,7 @@ class _Track:
     unseen: int = 0  # frames since the last sighting
     look: Look | None = None
     look_age: int = 0
+    doubts: int = 0  # looks in a row that are somebody else's
 
 
 class _Frame:
@@ -116,11 +123,11 @@ class PersonTracker:
         self._relink(frame, detections, looks)
         frame.pairs.sort()
         self._accept(frame, detections)
-        self._store_looks(frame, detections, looks)
+        passed_on = self._store_looks(frame, detections, looks)
         shown = [(row, column) for row, column in frame.pairs if self._tracks[row].number is not None]
         numbers = tuple(self._tracks[row].number or 0 for row, _ in shown)
         columns = [column for _, column in shown]
-        ended = self._forget()
+        ended = passed_on + self._forget()
         self._start(frame, detections)
         return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended)
 
@@ -216,8 +223,12 @@ class PersonTracker:
                 track.number = self._next_number
                 self._next_number += 1
 
-    def _store_looks(self, frame: _Frame, detections: Detections, looks: Looks) -> None:
-        """Keeps the looks of the tracks up to date from boxes that show one person, and learns what "different" is."""
+    def _store_looks(self, frame: _Frame, detections: Detections, looks: Looks) -> tuple[int, ...]:
+        """Keeps the looks of the tracks up to date from boxes that show one person, and learns what "different" is.
+
+        Returns:
+            Numbers of tracklets that were passed on to somebody else, unnoticed by motion, and end here.
+        """
         clean = frame.strong & (covered(detections.boxes) < self._settings.max_covered)
         wanted = [
             (row, column) for row, column in frame.pairs if clean[column] and self._tracks[row].number is not None
@@ -225,14 +236,35 @@ class PersonTracker:
         stale = [column for row, column in wanted if self._is_stale(self._tracks[row])]
         looks.fetch(stale)
         self._learn_differences(frame, looks)
+        ended = []
         for row, column in wanted:
             look = looks.get(column)
-            if look is not None:
-                self._tracks[row].look = self._blend(self._tracks[row].look, look)
-                self._tracks[row].look_age = 0
+            if look is not None and (number := self._take_look(row, look)) is not None:
+                ended.append(number)
+        return tuple(ended)
+
+    def _take_look(self, row: int, look: Look) -> int | None:
+        """Takes in a look of a track. Where it is somebody else's again and again, the track goes on as a new tracklet.
+
+        Returns:
+            The number of the tracklet that ends so; mostly None.
+        """
+        track, score = self._tracks[row], self._compare(row, look)
+        track.look_age = 0
+        if score is None or score >= self._settings.change_score:
+            track.look, track.doubts = self._blend(track.look, look), 0
+            return None
+        track.doubts += 1
+        if track.doubts < self._settings.change_looks:
+            return None
+        ended, track.number = track.number, self._next_number
+        self._next_number += 1
+        track.look, track.doubts = look, 0
+        return ended
 
     def _is_stale(self, track: _Track) -> bool:
-        return track.look is None or track.look_age >= self._settings.refresh_frames
+        limit = self._settings.doubt_frames if track.doubts else self._settings.refresh_frames
+        return track.look is None or track.look_age >= limit
 
     def _blend(self, old: Look | None, new: Look) -> Look:
         if old is None:

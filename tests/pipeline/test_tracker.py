@@ -243,3 +243,20 @@ def test_looks_are_asked_for_only_where_motion_does_not_decide():
     for _ in range(3 + 2 * 20):
         tracker.update(alone, appearance)
     assert asked == [1, 1, 1]  # when it is confirmed and whenever its look is old
+
+
+def test_a_tracklet_that_was_passed_on_unnoticed_ends_at_the_second_look():
+    tracker = PersonTracker(TrackerSettings(refresh_frames=20, doubt_frames=4))
+    play(tracker, standing(30, Person(0, RED), Person(400, BLUE)))
+    shown = play(tracker, standing(20 + 4 + 2, Person(0, GREEN), Person(400, BLUE)))
+    assert [ended for _, ended in shown if ended] == [(1,)]
+    assert last_numbers(shown) == [3, 2]
+    assert last_numbers(play(tracker, standing(60, Person(0, GREEN), Person(400, BLUE)))) == [3, 2]
+
+
+def test_one_look_that_is_somebody_elses_changes_nothing():
+    tracker = PersonTracker(TrackerSettings(refresh_frames=20, doubt_frames=4))
+    play(tracker, standing(13, Person(0, RED), Person(400, BLUE)))
+    for _ in range(6):
+        once = play(tracker, [*standing(21, Person(0, RED), Person(400, BLUE)), [Person(0, GREEN), Person(400, BLUE)]])
+        assert last_numbers(once) == [1, 2]
