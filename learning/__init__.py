@@ -11,9 +11,11 @@ It only trains, imports and exports; what runs the models is in `reid_pipeline.p
     on a site's crops      material, material_reader, part_network, memory, adapt_site, adapt_scl, adapt, adapt_command
     who is who there       jaccard, pseudo_labels, camera_proxies, selective
     better or not          label_free, gate
+    every night            nightly, night_pretraining, night_service; run_record and code_version for all learning
+    its report             night_report, night_page, night_pictures
     speed                  bench_learning, bench_clustering, cluster_contrast
     models out and in      export, graph_weights, checkpoint_import, checkpoint_file
     recipes                recipe, train_recipe, pretrain_recipe, calibration
-    commands               cli_train, cli_pretrain, cli_adapt, cli_bench
+    commands               cli_train, cli_pretrain, cli_adapt, cli_nightly, cli_bench
     faults                 errors
 """

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reid_pipeline.learning.calibration import measure_different
 from reid_pipeline.learning.crop_pool import Pool
 from reid_pipeline.learning.distil_encoder import draw_crops
 from reid_pipeline.learning.encoder_network import EncoderNetwork
@@ -38,7 +39,7 @@ from reid_pipeline.learning.trainer import Batch, Plan, Progress, Task, Trainer
 from reid_pipeline.pipeline.datatypes import Embeddings
 from reid_pipeline.pipeline.models import build_encoder
 from reid_pipeline.pipeline.protocols import Encoder
-from reid_pipeline.storage.model_card import Model
+from reid_pipeline.storage.model_card import Model, write_card
 
 SITE_CROPS: Final = "crops of the site"  # in `trained_on` of what was adapted
 ROUNDS_NAME: Final = "rounds.ndjson"
@@ -246,7 +247,7 @@ class Examiner:
         for each in tried:
             if each is not best:
                 shutil.rmtree(each.model.graph.parent)
-        return best
+        return replace(best, model=_calibrated(best.model, crops, plan.seed))
 
     def evidence(self, encoder: Encoder, change: Callable[[Pool], Pool] = lambda crops: crops) -> Evidence:
         """Examines an encoder on the held-out tracklets, whose crops may be changed before."""
@@ -259,6 +260,14 @@ class Examiner:
         sources = tuple(dict.fromkeys((*card.trained_on, SITE_CROPS)))
         provenance = Provenance(card.licence, sources, self.serving.identity, network=card.network)
         return export_encoder(network, card.input, card.output.dim, self.models / name, name, provenance)
+
+
+def _calibrated(model: Model, crops: Pool, seed: int) -> Model:
+    """Adds to the card how alike two different people of the site are to the encoder: where a run begins."""
+    if model.card is None:
+        return model
+    different = measure_different(build_encoder(str(model.graph.parent)), [crops], seed)
+    return write_card(model.card.model_copy(update={"calibration": {"different": different}}), model.graph.parent)
 
 
 def _rank(each: Adapted) -> tuple[bool, float]:

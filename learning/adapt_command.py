@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -27,11 +27,12 @@ from reid_pipeline.learning.material_reader import read_material
 from reid_pipeline.learning.memory import Memory, read_memory
 from reid_pipeline.learning.night_report import write_page
 from reid_pipeline.learning.part_network import PartNetwork
-from reid_pipeline.pipeline.reembed import embed_stored
+from reid_pipeline.learning.pixels import input_card
 from reid_pipeline.learning.run_record import recorded
 from reid_pipeline.learning.trainer import CHECKPOINT_NAME
 from reid_pipeline.pipeline.model_names import find_model
 from reid_pipeline.pipeline.models import build_encoder
+from reid_pipeline.pipeline.reembed import embed_stored
 from reid_pipeline.pipeline.serving import SiteModels
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
@@ -129,7 +130,9 @@ def _adapt(
     started = datetime.now(UTC)
     first_s = _FIRST_SHARE * options.budget_s
     begun = begin_with(serving, training, first_s)
-    work = _claim_work(site.data_dir, f"{base.name}-{started:%Y%m%d-%H%M%S}", (serving, begun), options)
+    slots = len(training.crops) if options.method == "scl" else None  # its banks have one for each crop
+    note = {"parent": serving.identity, "start": begun and begun.identity, "slots": slots, **asdict(options)}
+    work = _claim_work(site.data_dir, f"{base.name}-{started:%Y%m%d-%H%M%S}", note)
     steady = begun is None and serving.identity != base.identity
     budget_s = options.budget_s if begun is None else options.budget_s - first_s
     plan = AdaptPlan(budget_s, _STEADY_RATE if steady else _BOLD_RATE, _BATCH, seed=options.seed)
@@ -152,11 +155,9 @@ def _adapt(
     return keep_report(report, work)
 
 
-def _claim_work(data_dir: Path, name: str, starts: tuple[Model, Model | None], options: AdaptOptions) -> Path:
+def _claim_work(data_dir: Path, name: str, wanted: Mapping[str, object]) -> Path:
     """The work folder: that of an adaptation with the same start that was broken off, or a new one."""
-    serving, begun = starts
-    start_hash = None if begun is None else begun.identity
-    note = json.dumps({"parent": serving.identity, "start": start_hash, **asdict(options)}, indent=1, sort_keys=True)
+    note = json.dumps(wanted, indent=1, sort_keys=True)
     folder = data_dir / WORK_FOLDER
     for start in sorted(folder.glob(f"*/{START_NAME}"), reverse=True):
         if not (start.parent / REPORT_NAME).exists() and start.read_text(encoding="utf-8") == note:
@@ -200,7 +201,13 @@ def _find_hash(registry: ModelRegistry, wanted: str, name: str) -> Model:
 def _input_size(model: Model) -> Size:
     if model.card is None:
         raise TrainingError(f"{model.name}: cannot be adapted: it has no card")
-    return model.card.input.height, model.card.input.width
+    card = model.card.input
+    if card != input_card(card.height, card.width):
+        raise TrainingError(
+            f"{model.name}: cannot be adapted: its pixels are prepared in another way: expected a bundled encoder, or "
+            "one that descends from it"
+        )
+    return card.height, card.width
 
 
 def _train(
@@ -245,6 +252,7 @@ def _report(
         "promoted": verdict.promoted,
         "reason": verdict.reason,
         "method": options.method,
+        "budget_s": options.budget_s,
         "parent": serving.name,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),

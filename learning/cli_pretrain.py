@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -59,8 +59,7 @@ def pretrain(
         made = _pretrain(job, data_dir, out)
     if made is None:
         return
-    figures = {name: getattr(made, name) for name in ("crops", "tracklets", "steps", "epochs", "queue", "loss")}
-    fields = {"model": made.model.name, "path": str(made.model.graph.parent), **figures}
+    fields = {"model": made.model.name, "path": str(made.model.graph.parent), **_figures(made)}
     if json_output:
         print_json(fields)
     else:
@@ -84,15 +83,41 @@ def _pretrain(job: PretrainJob, data_dir: Path, out: Path | None) -> Pretrained 
     from reid_pipeline.storage.model_registry import SITE_MODELS
 
     card = job.input_card()
-    with _show("reading the corpus") as progress:
-        material = read_material(data_dir, (card.height, card.width), progress)
     work = out or data_dir / LEARNING / _UNFINISHED
     models = out or data_dir / SITE_MODELS
-    with _show("pre-training") as progress:
-        made = learn(material, job, work, models, lambda at: progress(at.step, at.steps))
+    with _noted(job, data_dir, own=out is None) as tell:
+        with _show("reading the corpus") as progress:
+            material = read_material(data_dir, (card.height, card.width), progress)
+        with _show("pre-training") as progress:
+            made = learn(material, job, work, models, lambda at: progress(at.step, at.steps))
+        if made is not None:
+            tell(made)
     if made is not None and out is None:
         work.rename(data_dir / LEARNING / made.model.name)
     return made
+
+
+@contextmanager
+def _noted(job: PretrainJob, data_dir: Path, *, own: bool) -> Iterator[Callable[[Pretrained], None]]:
+    """Notes it in the site's log of learning; where all of it is the site's ``own``, nothing else learns there."""
+    from reid_pipeline.learning.distributed import rank
+    from reid_pipeline.learning.run_record import alone, recorded
+    from reid_pipeline.storage.learning_runs import LearningEnd, LearningKind, LearningStatus
+
+    if rank() > 0:
+        yield lambda _: None
+        return
+    parent = None if job.start is None else job.start.identity
+    told = {"budget_s": job.budget_s, "recipe": job.recipe.model_dump(mode="json")}
+    with (
+        alone(data_dir) if own else nullcontext(),
+        recorded(data_dir, LearningKind.PRETRAIN, job.seed, told, parent) as tell,
+    ):
+        yield lambda made: tell(LearningEnd(LearningStatus.DONE, made.model.name, figures=_figures(made)))
+
+
+def _figures(made: Pretrained) -> dict[str, object]:
+    return {name: getattr(made, name) for name in ("crops", "tracklets", "steps", "epochs", "queue", "loss")}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from reid_pipeline.learning.crop_pool import Pool
 
 Rows = NDArray[np.int64]
+
+_QUARTER_US: Final = 900_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,24 +64,32 @@ class Material:
         )
 
 
-def hold_out(material: Material, share: float = 0.15, blocks: int = 20) -> tuple[Material, Material]:
+def hold_out(material: Material, share: float = 1 / 7, blocks: int = 20) -> tuple[Material, Material]:
     """Splits off tracklets that are never trained on: whole blocks of time, spread over it.
 
     People who walk by together are in one block; tracklets drawn one by one would leave their neighbours to both sides.
+    Where there are hours of them, blocks are quarters of an hour by the clock: what was held out once stays so, however
+    the corpus grows.
 
     Args:
         material: All tracklets.
-        share: Part of them to hold out, 0-1.
-        blocks: In how many of about equal size the time is cut.
+        share: Part of the blocks to hold out, 0-1; one over a whole number.
+        blocks: In how many of equal size fewer hours are cut.
 
     Returns:
         What may be trained on, and what is held out.
     """
-    order = np.argsort(material.first_us, kind="stable")
-    held = np.zeros(len(material), bool)
-    for number, block in enumerate(np.array_split(order, blocks)):
-        held[block] = int((number + 1) * share + 0.5) > int(number * share + 0.5)
+    held = _blocks(material.first_us, blocks) % round(1.0 / share) == 0
     return material.select(np.flatnonzero(~held)), material.select(np.flatnonzero(held))
+
+
+def _blocks(first_us: Rows, blocks: int) -> Rows:
+    """In which block of time each tracklet begins."""
+    if np.ptp(first_us) >= blocks * _QUARTER_US:
+        return first_us // _QUARTER_US
+    rank = np.empty(len(first_us), np.int64)
+    rank[np.argsort(first_us, kind="stable")] = np.arange(len(first_us))
+    return rank * blocks // len(first_us) + 1  # the first one is trained on
 
 
 def find_covisible(material: Material) -> Rows:

@@ -94,7 +94,7 @@ def night_page(story: NightStory) -> str:
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>{escape(story.name)}, {escape(story.written_at)}</h1>
+<h1>{escape(story.name)}, {escape(story.written_at)} UTC</h1>
 {_decision(story)}
 {_figures(story.verdict)}
 {_rounds(story.rounds)}
@@ -198,10 +198,11 @@ def _curve(name: str, points: Sequence[tuple[float, float]]) -> str:
     most = max(*(value for _, value in points), 1e-9)
     places = [(step / last_step * width, head + (1 - value / most) * (height - head)) for step, value in points]
     path = "M" + "L".join(f"{x + _LEFT:.1f} {y:.1f}" for x, y in places)
+    dots = "".join(f'<circle class="new" cx="{x + _LEFT:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places)
     first, last = points[0][1], points[-1][1]
     return f"""<svg width="{width + 70}" height="{height + 22}" role="img">
 <path class="frame" d="M{_LEFT} {head}V{height}H{width}" fill="none"/>
-<path class="curve" d="{path}"/>
+<path class="curve" d="{path}"/>{dots}
 <text x="{_LEFT}" y="12">{escape(name)}: {first:.4g} to {last:.4g}</text>
 <text x="{_LEFT}" y="{height + 15}">step 0</text>
 <text x="{width}" y="{height + 15}" text-anchor="end">{last_step:.0f}</text>
@@ -253,7 +254,6 @@ def _picture(view: View, *, own: bool = False) -> str:
 
 
 def _settings(settings: Mapping[str, object]) -> str:
-    rows = "\n".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in settings.items()
-    )
+    texts = {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in settings.items()}
+    rows = "\n".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in texts.items())
     return f"<h2>Settings</h2>\n<table><tbody>\n{rows}\n</tbody></table>"

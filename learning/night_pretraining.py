@@ -20,7 +20,7 @@ from reid_pipeline.storage.learning_runs import LearningEnd, LearningKind, Learn
 from reid_pipeline.storage.model_card import CARD_NAME, Model, load_model
 
 FOLDER_NAME: Final = "night-pretraining"  # in the site's folder of learning
-_CROPS: Final = "crops"  # in the settings of a pre-training in the database
+_CROPS: Final = "crops"  # in the settings of a night's pre-training in the database, and of nothing else there
 _TRIED: Final = (LearningStatus.DONE, LearningStatus.FAILED)
 
 
@@ -53,10 +53,9 @@ def is_due(rule: PretrainRule, crops: int, history: Sequence[LearningRun]) -> bo
         return False
     nights = 0
     for run in history:
-        if run.start.kind == LearningKind.PRETRAIN and run.end.status in _TRIED:
-            before = run.start.settings.get(_CROPS)
-            grown = isinstance(before, int) and crops >= (1.0 + rule.growth) * before
-            return grown or nights >= rule.nights
+        before = run.start.settings.get(_CROPS)
+        if isinstance(before, int) and run.end.status in _TRIED:
+            return crops >= (1.0 + rule.growth) * before or nights >= rule.nights
         nights += run.start.kind == LearningKind.NIGHTLY and run.end.status == LearningStatus.DONE
     return True
 

@@ -26,6 +26,7 @@ import torch
 from timm.optim.muon import Muon
 from torch import Tensor, nn
 
+from reid_pipeline.learning.code_version import code_version
 from reid_pipeline.learning.distributed import average_over_ranks, rank
 from reid_pipeline.learning.errors import Diverged, WorkFolderError
 from reid_pipeline.learning.event_file import append_scalars
@@ -189,6 +190,7 @@ class Trainer(Generic[Batch]):
         state = {
             "plan": repr(self.plan),
             "step": self.step,
+            "made_by": {"code": code_version(), "seed": self.plan.seed, "task": type(self.task).__name__},
             "network": self.task.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self._optimiser.state_dict(),

@@ -139,11 +139,8 @@ def die() -> None:
 def run_until(step: str | None, data_dir: Path, encoder: Path) -> None:
     """A night in a process of its own that dies at a step; None: at none."""
     torch.set_num_threads(1)
-    fitting = options(encoder, kept=1)
     with quick(encoder), _killing(step):
-        run_night(
-            site_of(data_dir, encoder), replace(fitting, adapt=replace(fitting.adapt, encoder=None)), _dying_at(step)
-        )
+        run_night(site_of(data_dir, encoder), options(encoder, kept=1), _dying_at(step))
 
 
 def _dying_at(step: str | None) -> Callable[[str], AbstractContextManager[Callable[[int, int], None]]]:

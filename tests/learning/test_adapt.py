@@ -11,13 +11,21 @@ from torch import nn  # noqa: E402  # only where torch is
 from reid_pipeline.learning import adapt as module  # noqa: E402
 from reid_pipeline.learning import trainer  # noqa: E402
 from reid_pipeline.learning.adapt import Adapted, AdaptPlan, encode_all, learn, mix, split  # noqa: E402
+from reid_pipeline.learning.distil_encoder import draw_crops  # noqa: E402
 from reid_pipeline.learning.errors import TrainingError  # noqa: E402
 from reid_pipeline.learning.gate import Change, Verdict  # noqa: E402
+from reid_pipeline.learning.pixels import normalise  # noqa: E402
 from tests.learning.site_material import site_material  # noqa: E402
 
 pytestmark = pytest.mark.learning
 
 ROUND_S, STEP_S = 10.0, 0.5
+CPU = torch.device("cpu")
+
+
+def crops(count):
+    """As small as they can be disturbed."""
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 8, 3)).astype(np.uint8)
 
 
 class Clock:
@@ -33,11 +41,14 @@ class Clock:
 class SlowTask:
     """Learns the mean of noise; says how long it takes."""
 
-    def __init__(self, clock=None, fails_at=None):
+    def __init__(self, clock=None, fails_at=None, step_s=STEP_S):
         torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.network = nn.Sequential(
+            nn.Conv2d(3, 4, 4, stride=4), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)
+        )
         self.clock = clock or Clock()
         self.fails_at = fails_at
+        self.step_s = step_s
         self.rounds = []
         self.steps = []
 
@@ -48,15 +59,15 @@ class SlowTask:
         return {"people": 3.0}
 
     def batch(self, step):
-        return step, torch.from_numpy(np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32))
+        return step, torch.from_numpy(np.random.default_rng(step).normal(size=(8, 3, 4, 4)).astype(np.float32))
 
     def losses(self, batch, device):
         step, values = batch
         if step == self.fails_at:
             raise KeyboardInterrupt
         self.steps.append(step)
-        self.clock.now += STEP_S
-        return {"error": (self.network(values).float()[:, 0] - values.mean(dim=1)).square().mean()}
+        self.clock.now += self.step_s
+        return {"error": (self.network(values).float()[:, 0] - values.mean(dim=(1, 2, 3))).square().mean()}
 
     def after_step(self):
         pass
@@ -74,23 +85,48 @@ def plan(budget_s):
 
 
 @pytest.mark.parametrize(
-    ("budget_s", "crops", "steps"),
+    ("budget_s", "count", "steps"),
     [
         (100.0, 100, 133),  # rounds of 40 steps: with its part of the round a step takes 0.75 s
         (100.0, 800, 176),  # rounds of 150 steps: 0.567 s
         (1.0, 100, 40),  # a whole round at least
     ],
 )
-def test_as_many_steps_are_learnt_as_fit_into_the_budget(clock, tmp_path, budget_s, crops, steps):
-    length = min(max(int(1.5 * crops / 8), 40), 400)
+def test_as_many_steps_are_learnt_as_fit_into_the_budget(clock, tmp_path, budget_s, count, steps):
+    length = min(max(int(1.5 * count / 8), 40), 400)
     task = SlowTask(clock)
-    _, found = learn(task, plan(budget_s), crops, tmp_path)
+    _, found = learn(task, plan(budget_s), crops(count), tmp_path)
     assert found == steps
     learnt = task.steps[1 + module._TRIED :]  # the first ones were to see how long they take
     assert learnt == list(range(steps))
     assert [each - 1 - module._TRIED for each in task.rounds[1:]] == list(range(0, steps, length))
     logged = [json.loads(line) for line in (tmp_path / "rounds.ndjson").read_text().splitlines()]
     assert logged == [{"step": step, "people": 3.0} for step in range(0, steps, length)]
+
+
+def test_where_steps_become_slower_it_ends_after_a_round(clock, tmp_path):
+    task = SlowTask(clock)
+    task.after_step = lambda: setattr(task, "step_s", 2.0 if len(task.steps) >= 1 + module._TRIED else STEP_S)
+    _, found = learn(task, plan(100.0), crops(100), tmp_path)
+    assert found == 80  # 133 would fit at first; of rounds of 90 s the second ends beyond 125 s
+
+
+def test_statistics_are_those_of_some_batches():
+    network = SlowTask().network.eval()
+    network[1].momentum = 0.3
+    before = {name: each.clone() for name, each in network.named_parameters()}
+    module.settle_statistics(network, crops(50), plan(1.0), CPU)
+    means, spreads = [], []
+    with torch.no_grad():
+        for batch in draw_crops(crops(50), module._SETTLING, 8, 0):
+            maps = network[0](normalise(torch.from_numpy(batch)))
+            means.append(maps.mean(dim=(0, 2, 3)))
+            spreads.append(maps.transpose(0, 1).flatten(1).var(dim=1))
+    torch.testing.assert_close(network[1].running_mean, torch.stack(means).mean(0), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(network[1].running_var, torch.stack(spreads).mean(0), rtol=2e-2, atol=1e-2)
+    assert (network.training, network[1].momentum) == (False, 0.3)
+    for name, each in network.named_parameters():
+        assert torch.equal(each, before[name])
 
 
 def test_what_was_tried_is_forgotten(clock, tmp_path):
@@ -102,19 +138,19 @@ def test_what_was_tried_is_forgotten(clock, tmp_path):
 
 
 def test_a_training_that_was_broken_off_goes_on(clock, tmp_path, monkeypatch):
-    whole, steps = learn(SlowTask(clock), plan(100.0), 100, tmp_path / "whole")
+    whole, steps = learn(SlowTask(clock), plan(100.0), crops(100), tmp_path / "whole")
     monkeypatch.setattr(trainer, "_SAVE_SECONDS", -1.0)  # after each step
     with pytest.raises(KeyboardInterrupt):
-        learn(SlowTask(clock, fails_at=57), plan(100.0), 100, tmp_path / "broken")
+        learn(SlowTask(clock, fails_at=57), plan(100.0), crops(100), tmp_path / "broken")
     task = SlowTask(clock)
-    again, noted = learn(task, plan(100.0), 100, tmp_path / "broken")
+    again, noted = learn(task, plan(100.0), crops(100), tmp_path / "broken")
     assert noted == steps == 133
     assert task.steps == list(range(57, 133))
     assert task.rounds == [0, 80 - 57, 120 - 57]
     for one, other in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)
     done = SlowTask(clock)
-    learn(done, plan(100.0), 100, tmp_path / "broken")
+    learn(done, plan(100.0), crops(100), tmp_path / "broken")
     assert (done.steps, done.rounds) == ([], [])
 
 

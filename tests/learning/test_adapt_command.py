@@ -158,12 +158,13 @@ def test_what_is_better_serves_and_is_adapted_next(adapted, encoder, tmp_path):
 
 
 def test_an_adaptation_that_was_broken_off_is_gone_on_with(encoder, tmp_path):
-    options = AdaptOptions(seed=1)
-    work = module._claim_work(tmp_path, "one", encoder, options)
-    assert module._claim_work(tmp_path, "two", encoder, options) == work == tmp_path / "learning" / "one"
-    assert module._claim_work(tmp_path, "three", encoder, replace(options, seed=2)).name == "three"
+    start, options = (encoder, None), AdaptOptions(seed=1)
+    work = module._claim_work(tmp_path, "one", start, options)
+    assert module._claim_work(tmp_path, "two", start, options) == work == tmp_path / "learning" / "one"
+    assert module._claim_work(tmp_path, "three", start, replace(options, seed=2)).name == "three"
+    assert module._claim_work(tmp_path, "four", (encoder, encoder), options).name == "four"
     (work / "report.json").write_text("{}")
-    assert module._claim_work(tmp_path, "four", encoder, options).name == "four"
+    assert module._claim_work(tmp_path, "five", start, options).name == "five"
 
 
 @contextmanager
@@ -198,6 +199,7 @@ def test_an_empty_corpus_is_one_line(encoder, tmp_path, capfd):
 
 
 def test_what_cannot_be_trained_further_is_one_line(encoder, tmp_path, capfd):
+    fill(tmp_path, people=0)
     shutil.copytree(encoder.graph.parent, tmp_path / "unknown")
     write_card(encoder.card.model_copy(update={"network": None}), tmp_path / "unknown")
     code, told = run(capfd, "--data", tmp_path, "--encoder", tmp_path / "unknown")

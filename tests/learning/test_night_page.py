@@ -25,7 +25,7 @@ AFTER = {
     "effective_rank": 31.0,
 }
 CHANGES = {"retrieval": Change(0.5, 0.75, 0.2, 0.3)}
-VOID = {"meta", "img", "br", "rect", "path"}
+VOID = {"meta", "img", "br", "rect", "path", "circle"}
 
 
 class Checked(HTMLParser):
@@ -67,7 +67,7 @@ def story(promoted=True, reason="better on held-out tracklets: retrieval 0.500 t
         "model": "small-20260105-020000-75",
         "verdict": verdict,
         "rounds": rounds,
-        "settings": {"seed": 3, "method": "<site>"},
+        "settings": {"seed": 3, "method": "<site>", "cameras": ["hall", "door"]},
         "pictures": Pictures(),
     }
     return NightStory(**{**fields, **changed})
@@ -103,6 +103,7 @@ def test_the_figures_have_their_intervals_and_what_is_not_known_has_no_bar():
 def test_text_is_escaped_and_the_foot_says_what_the_pictures_are():
     page = night_page(story())
     assert "<site>" not in page
+    assert "hall, door" in page
     assert "personal data" in text_of(page)
     assert "retention class reports" in text_of(page)
     assert "prefers-color-scheme: dark" in page
@@ -162,6 +163,10 @@ def test_searches_gained_and_lost_stand_beside_each_other(site):
     assert all(search.after.rank < search.before.rank for search in searches[:3])
     swapped = draw_pictures(material, good, bad).searches
     assert all(search.after.rank > search.before.rank for search in swapped[:3])
+    early = (material.tracklets < 40)[:, None]
+    both = draw_pictures(material, np.where(early, good, bad), np.where(early, bad, good)).searches
+    assert [search.after.rank < search.before.rank for search in both[:6]] == [True] * 3 + [False] * 3
+    assert all(search.after.rank > search.before.rank for search in both[3:6])
     unchanged = draw_pictures(material, good, good).searches
     assert len(unchanged) == 4
 

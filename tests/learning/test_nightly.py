@@ -3,6 +3,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -45,7 +47,7 @@ TINY = PretrainRecipe.model_validate(
     }
 )
 PEOPLE = 30
-NEVER = PretrainRule(fewest=10**9)
+QUICKLY_CHECKED = {"half a model", "half a promotion"}
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +175,19 @@ def test_a_signal_ends_a_night_in_good_order(site, encoder, monkeypatch, capsys)
     assert site.log.read() == []
 
 
+def test_the_service_waits_for_the_time_and_ends_in_good_order(site):
+    program = "import sys; from reid_pipeline.pipeline.cli import main; main()"
+    command = ["nightly", "--data", str(site.data_dir), "--at", "00:00", "--json", "--verbose"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as service:
+        assert any("the next night begins at" in line for line in service.stderr)
+        service.send_signal(signal.SIGTERM)
+        told, _ = service.communicate(timeout=60)
+    assert service.returncode == 0
+    assert json.loads(told) == {"nights": 0, "failed": 0}
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -221,8 +236,9 @@ def second_night(filled, encoder, tmp_path_factory):
     return site
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [step if step in QUICKLY_CHECKED else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
 def test_whenever_a_night_is_killed_the_old_model_serves_and_the_next_night_goes_on(
     second_night, encoder, tmp_path, step
 ):
@@ -250,7 +266,7 @@ def test_whenever_a_night_is_killed_the_old_model_serves_and_the_next_night_goes
     statuses = [status for _, status in history(site)]
     assert "running" not in statuses
     assert statuses[-2:] == ["done", "done"]
-    assert ("broken off" in statuses) == True  # noqa: E712
+    assert statuses.count("broken off") in {1, 2}  # of the night, and of the adaptation where that was not done yet
 
 
 # Models
@@ -321,6 +337,8 @@ NIGHT = ran("nightly")
         (1200, [ran("pretrain", LearningStatus.FAILED, crops=1000)], False),
         (1200, [ran("pretrain", LearningStatus.BROKEN_OFF, crops=1000)], True),
         (1600, [ran("pretrain", crops=1600), ran("pretrain", crops=100)], False),
+        (1600, [ran("pretrain"), ran("pretrain", crops=1600)], False),  # by hand: it does not serve
+        (1600, [ran("pretrain")], True),
     ],
 )
 def test_pre_training_is_due_when_the_corpus_has_grown_or_nights_have_gone_by(crops, newest_first, due):

@@ -227,9 +227,11 @@ def test_it_begins_with_an_encoder_and_keeps_its_card(tmp_path):
 
 
 def test_a_budget_leaves_fewer_steps_and_the_same_start(tmp_path):
-    made = train(tmp_path, budget_s=1e-6)
-    assert made.steps == 1
-    assert train(tmp_path / "much", budget_s=1e6).steps == 4
+    assert train(tmp_path / "little", budget_s=1e-6).steps == 1
+    much, free = train(tmp_path / "much", budget_s=1e6), train(tmp_path / "free")
+    assert much.steps == free.steps == 4
+    for name, value in weights(free).items():
+        assert torch.equal(value, weights(much)[name]), name
 
 
 def test_too_few_crops_are_refused(tmp_path):

@@ -63,7 +63,7 @@ def test_who_is_certainly_two_is_never_joined(seed):
 @pytest.mark.parametrize("size", range(3, 12))
 def test_who_are_all_as_alike_are_one_however_sums_are_rounded(size):
     rng = np.random.default_rng(size)
-    block = np.full((size, size), 1 / 1.4) + rng.uniform(-1, 1, (size, size)) * 1e-16
+    block = np.full((size, size), 1 / 1.4) + rng.uniform(-1, 1, (size, size)) * 1e-12
     similarity = sparse.csr_array(np.kron(np.eye(20), block))
     assert len(np.unique(link_averages(similarity, NONE, 0.4))) == 20
 

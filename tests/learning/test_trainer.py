@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402  # only where torch is
 
 from reid_pipeline.configs.errors import UserError  # noqa: E402
 from reid_pipeline.learning import trainer as trainer_module  # noqa: E402
+from reid_pipeline.learning.code_version import code_version  # noqa: E402
 from reid_pipeline.learning.errors import Diverged, WorkFolderError  # noqa: E402
 from reid_pipeline.learning.event_file import FILE_NAME as EVENTS_NAME  # noqa: E402
 from reid_pipeline.learning.trainer import CHECKPOINT_NAME, LOG_NAME, Plan, Trainer, update_average  # noqa: E402
@@ -165,6 +166,12 @@ def test_checkpoints_are_written_now_and_then(tmp_path, monkeypatch):
     assert Trainer(TinyTask(), PLAN, tmp_path, CPU).step == 3
 
 
+def test_a_checkpoint_says_what_made_it(tmp_path):
+    Trainer(TinyTask(), PLAN, tmp_path, CPU).run(until=1)
+    made_by = torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["made_by"]
+    assert made_by == {"code": code_version(), "seed": PLAN.seed, "task": "TinyTask"}
+
+
 def test_the_rate_by_hand():
     plan = Plan(steps=100, learning_rate=0.2, warm_up=10)
     assert plan.rate(0) == pytest.approx(0.02)
@@ -208,7 +215,10 @@ def test_the_average_in_closed_form():
     for _ in range(4):
         update_average(average, network, 0.8)
     torch.testing.assert_close(average.weight, torch.full((3,), 5.0 - 4.0 * 0.8**4))
-    assert torch.equal(average.running_mean, network.running_mean)
+    torch.testing.assert_close(average.running_mean, torch.full((3,), 9.0 - 9.0 * 0.8**4))
+    network.num_batches_tracked.fill_(7)
+    update_average(average, network, 0.8)
+    assert average.num_batches_tracked == 7
 
 
 def test_the_average_starts_out_quickly(tmp_path):
