@@ -64,7 +64,7 @@ class Material:
         )
 
 
-def hold_out(material: Material, share: float = 1 / 7, blocks: int = 20) -> tuple[Material, Material]:
+def hold_out(material: Material, share: float = 1 / 7, blocks: int = 21) -> tuple[Material, Material]:
     """Splits off tracklets that are never trained on: whole blocks of time, spread over it.
 
     People who walk by together are in one block; tracklets drawn one by one would leave their neighbours to both sides.
