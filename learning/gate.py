@@ -36,7 +36,7 @@ class GateSettings:
         doubt: Probability that a gain is chance, 0-1.
     """
 
-    fewest: int = 50
+    fewest: int = 25
     least_rank: float = 0.7
     most_cosine: float = 0.6
     most_bias: float = 1.05

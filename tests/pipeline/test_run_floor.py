@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 from tests.pipeline.run_site import RunSite, people_of
@@ -13,7 +14,7 @@ HALL, YARD = [[0, 0], [4, 0], [4, 6], [0, 6]], [[20, 0], [24, 0], [24, 6], [20, 
 
 def run(folder: Path, scene: Scene, **metres: list[list[float]]) -> dict[int, set[int]]:
     """The identities of each person, with the given places of the same corners in both pictures."""
-    settings = scene.settings
+    settings = deepcopy(scene.settings)
     for camera, places in metres.items():
         settings["cameras"][camera]["floor"] = {"points": CORNERS, "metres": places}
     site = RunSite(folder, settings)
