@@ -34,13 +34,10 @@ from reid_pipeline.pipeline.model_names import find_model
 from reid_pipeline.pipeline.models import build_encoder
 from reid_pipeline.pipeline.reembed import embed_stored
 from reid_pipeline.pipeline.serving import SiteModels
-from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.learning_runs import LearningEnd, LearningKind, LearningStatus
 from reid_pipeline.storage.model_card import Model, load_model
 from reid_pipeline.storage.model_registry import SITE_MODELS, ModelRegistry
-from reid_pipeline.storage.records import ModelRecord
-from reid_pipeline.storage.repository import Repository
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +141,9 @@ def _adapt(
         adapted = examiner.choose(old, new, work.name, plan, steps, training.crops)
         progress(1, 1)
     if adapted.verdict.promoted and base.identity is not None:
-        with stage("embedding stored crops anew") as progress:
-            _embed_stored(site.data_dir, adapted.model, progress)
+        # Before it serves: from the promotion on, searches compare with the new embeddings alone.
+        with stage("embedding stored crops anew") as progress, open_database(site.data_dir) as database:
+            embed_stored(database, build_encoder(str(adapted.model.graph.parent)), progress)
         site.log.promote(adapted.model, base.identity, site.registry, adapted.verdict.reason)
     with stage("writing the report") as progress:
         report = _report(adapted, serving, options, material, training, started)
@@ -167,15 +165,6 @@ def _claim_work(data_dir: Path, name: str, wanted: Mapping[str, object]) -> Path
     work.mkdir(parents=True)
     (work / START_NAME).write_text(note, encoding="utf-8")
     return work
-
-
-def _embed_stored(data_dir: Path, model: Model, progress: Callable[[int, int], None]) -> None:
-    """Before it serves: from the moment of the promotion on, searches compare with the new embeddings alone."""
-    encoder = build_encoder(str(model.graph.parent))
-    with open_database(data_dir) as database:
-        record = ModelRecord(encoder.model_hash, model.name, "reid", model.licence)
-        Repository(database, CropStore(data_dir)).register_model(record)
-        embed_stored(database, encoder, progress)
 
 
 def _find_encoders(site: SiteModels, named: str | None) -> tuple[Model, Model]:

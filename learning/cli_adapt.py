@@ -29,10 +29,7 @@ def adapt(
 ) -> None:
     """Learn the looks of a site from its own crops; promote the encoder only if it is shown to be better."""
     start_output(json_output=json_output, verbose=verbose)
-    if method not in METHODS:
-        raise InputError(f"--method: {method}: expected one of {', '.join(METHODS)}")
-    if not 0 < budget <= 24 * 60:
-        raise InputError(f"--budget: {budget:g}: expected minutes above 0, at most 1440")
+    check_learning(method, budget)
     with needs_learning("adapt needs PyTorch"):
         from reid_pipeline.learning.adapt_command import AdaptOptions, adapt_site_encoder
         from reid_pipeline.learning.run_record import alone
@@ -45,3 +42,19 @@ def adapt(
         print_json(report)
     else:
         print(f"{'promoted' if report['promoted'] else 'not promoted'}: {report['model']}: {report['reason']}")
+
+
+def check_learning(method: str, budget: float) -> None:
+    """Checks what `adapt` and `nightly` are told of the learning.
+
+    Args:
+        method: See `METHODS`.
+        budget: Minutes.
+
+    Raises:
+        InputError: One of them cannot be.
+    """
+    if method not in METHODS:
+        raise InputError(f"--method: {method}: expected one of {', '.join(METHODS)}")
+    if not 0 < budget <= 24 * 60:
+        raise InputError(f"--budget: {budget:g}: expected minutes above 0, at most 1440")

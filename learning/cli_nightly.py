@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from reid_pipeline.learning.cli_adapt import METHODS
+from reid_pipeline.learning.cli_adapt import check_learning
 from reid_pipeline.learning.errors import Stopped
 from reid_pipeline.learning.night_service import SystemClock, Tally, Timetable, serve_nights, stopped_by_signals
 from reid_pipeline.pipeline.cli_extras import needs_learning
@@ -44,10 +44,7 @@ def nightly(
 ) -> None:
     """Make the encoder of a site better unattended: learn, examine, promote or not, tidy up; now or every night."""
     start_output(json_output=json_output, verbose=verbose)
-    if method not in METHODS:
-        raise InputError(f"--method: {method}: expected one of {', '.join(METHODS)}")
-    if not 0 < budget <= 24 * 60:
-        raise InputError(f"--budget: {budget:g}: expected minutes above 0, at most 1440")
+    check_learning(method, budget)
     if memory is not None and not 0.5 <= memory < 1e5:
         raise InputError(f"--memory: {memory:g}: expected GB, at least 0.5")
     begins = None if at is None else _parse_time_of_day(at)

@@ -9,32 +9,36 @@ import cv2
 import numpy as np
 
 from reid_pipeline.pipeline.datatypes import Image
-from reid_pipeline.pipeline.protocols import Encoder
+from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import CropError
+from reid_pipeline.storage.records import ModelRecord
 from reid_pipeline.storage.reembedding import Backlog, StoredCrop
+from reid_pipeline.storage.repository import Repository
 
 _AT_ONCE: Final = 128
 
 
 def embed_stored(
     database: Database,
-    encoder: Encoder,
+    encoder: GraphEncoder,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> int:
     """Embeds every stored crop that the encoder's model has not embedded yet; a run may go on beside it.
 
     Args:
-        database: Of the site, in which the model is registered.
-        encoder: What serves next.
+        database: Of the site.
+        encoder: What serves next; its model is registered where it is new.
         report: Told how many of how many are done.
 
     Returns:
         How many embeddings were added.
     """
-    backlog = Backlog(database, encoder.model_hash)
     store = CropStore(database.data_dir)
+    record = ModelRecord(encoder.model_hash, encoder.model.name, "reid", encoder.model.licence)
+    Repository(database, store).register_model(record)
+    backlog = Backlog(database, encoder.model_hash)
     total, done = len(backlog), 0
     before: int | None = None
     while block := backlog.next(_AT_ONCE, before):

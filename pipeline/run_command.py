@@ -220,7 +220,7 @@ class _Site:
     def _register_models(self) -> dict[str, dict[str, str | None]]:
         models: dict[str, dict[str, str | None]] = {}
         for task, part in (("detect", self._detector), ("reid", self._encoder)):
-            record = _record_of(part, task)
+            record = ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
             self._repository.register_model(record)
             models[task] = {"name": record.name, "hash": record.hash, "licence": record.licence}
         models["reid"]["base"] = self._base  # another hash: a promoted descendant serves
@@ -238,7 +238,6 @@ class _Site:
         """Makes another encoder ready, beside the run."""
         path = serving_encoder(self._settings).path
         encoder = build_encoder(path, options=_runtime_options(self._settings.encoder))
-        self._repository.register_model(_record_of(encoder, "reid"))
         embed_stored(self._database, encoder)
         logger.info("%s serves now: going on with it", encoder.model.name)
         return Change(encoder, self._build_associator(encoder, time.time_ns() // 1000, live=True))
@@ -343,10 +342,6 @@ class _Site:
             sys.stdout.write(text + "\n")
         else:
             print_summary(summary, Console(stderr=True), self._data_dir)
-
-
-def _record_of(part: GraphDetector | GraphEncoder, task: str) -> ModelRecord:
-    return ModelRecord(part.model_hash, part.model.name, task, part.model.licence)
 
 
 def _zones_of(camera: CameraSettings) -> tuple[Zone, ...]:
