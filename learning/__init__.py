@@ -7,7 +7,7 @@ It only trains, imports and exports; what runs the models is in `reid_pipeline.p
     networks               detector_network, encoder_network, pixels, osnet, backbones
     how it is learnt       trainer, distil_detector, distil_encoder
     without labels         moco, moco_task, augment, pretrain, pretrain_note, principal_head
-    the loop               sgd_plan, distributed, event_file
+    the loop               sgd_plan, depthwise, distributed, event_file
     on a site's crops      material, material_reader, part_network, memory, adapt_site, adapt_scl, adapt, adapt_command
     who is who there       jaccard, pseudo_labels, camera_proxies, selective
     better or not          label_free, gate

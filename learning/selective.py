@@ -78,10 +78,13 @@ class SelectiveBanks(nn.Module):
         alike = 0.5 * (global_features @ self.global_features.T + local_features @ self.local_features.T)
         positive = _mask(self.positives[tracklets], alike.shape[1])
         certain = _mask(self.apart[tracklets], alike.shape[1])
-        rank = alike.masked_fill(positive, -torch.inf).argsort(dim=1, descending=True).argsort(dim=1)
         begin = (self.settings.margin * positive.sum(1, keepdim=True)).long()
-        hard = (rank >= begin) & (rank < begin + self.settings.negatives) & ~positive
-        return positive, hard | certain
+        count = min(int(begin.max()) + self.settings.negatives, alike.shape[1])
+        hardest = alike.masked_fill(positive, -torch.inf).topk(count, dim=1).indices
+        rank = torch.arange(count, device=alike.device)
+        chosen = (rank >= begin) & (rank < begin + self.settings.negatives)
+        negative = torch.zeros_like(positive).scatter_(1, hardest, chosen)
+        return positive, (negative & ~positive) | certain
 
     def _contrast(self, features: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The mean over the positives of each alone against all negatives."""

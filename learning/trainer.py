@@ -27,6 +27,7 @@ from timm.optim.muon import Muon
 from torch import Tensor, nn
 
 from reid_pipeline.learning.code_version import code_version
+from reid_pipeline.learning.depthwise import spare_wide_depthwise
 from reid_pipeline.learning.distributed import average_over_ranks, rank
 from reid_pipeline.learning.errors import Diverged, WorkFolderError
 from reid_pipeline.learning.event_file import append_scalars
@@ -151,6 +152,8 @@ class Trainer(Generic[Batch]):
         self.folder = folder
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         task.network.to(self.device, memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            spare_wide_depthwise(task.network)
         self.average = deepcopy(task.network).eval()
         self.step = 0
         self._optimiser = plan.optimiser(task.network)
