@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import cv2
 import torch
 
 from reid_pipeline.learning.adapt import Adapted, AdaptPlan, Examiner, RoundTask, learn, split
@@ -208,6 +209,7 @@ def _train(
     progress: Callable[[int, int], None],
 ) -> tuple[EncoderNetwork, int]:
     """The network after learning, with averaged weights, and how many steps it learnt."""
+    cv2.setNumThreads(1)  # crops are made beside the training; threads of threads slow both
     torch.manual_seed(options.seed)
     network = PartNetwork(deepcopy(old), old.backbone.num_features, _PARTS[options.method])
     task = _build_task(options, network, training)
