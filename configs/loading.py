@@ -29,16 +29,14 @@ logger = logging.getLogger(__name__)
 
 # Keys of the format whose feature is not built yet; "*" stands for any camera.
 NOT_BUILT: Final[tuple[Location, ...]] = (
-    *(
-        ("retention", key)
-        for key in ("crops", "embeddings", "clips", "tracks", "events", "reports", "backups", "audit")
-    ),
+    ("retention", "clips"),
     ("outputs", "mqtt"),
     ("outputs", "prometheus"),
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_USER_ALONE = re.compile(r"\w+://[^:@/]*@(?!.*password=)")
 _MODEL_FILE = re.compile(r".*\.(?:onnx|xml)$", re.IGNORECASE)
 
 
@@ -88,7 +86,7 @@ def read_settings_file(path: Path) -> SettingsFile:
         problems += [_explain(tree, details) for details in error.errors(include_url=False)]
     if problems:
         raise _error(path, problems)
-    _warn_of_passwords(path, tree)
+    _warn_of_passwords(path, tree, settings)
     return SettingsFile(path, _complete(settings, path.resolve().parent), tree)
 
 
@@ -164,8 +162,10 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "unreadable").split())
 
 
-def _warn_of_passwords(path: Path, tree: YamlTree) -> None:
+def _warn_of_passwords(path: Path, tree: YamlTree, settings: Settings) -> None:
     for location in tree.literal_secrets:
+        if location == ("site", "database") and _USER_ALONE.match(settings.site.database or ""):
+            continue  # the password comes from ~/.pgpass
         logger.warning(
             "%s:%d: %s holds a password or token: write {REID_PASSWORD} there and set REID_PASSWORD in the environment",
             *(path, tree.lines[location], key_name(location)),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ RESERVED_CAMERA_NAMES: Final = frozenset({"mtmc"})  # tracks/mtmc.txt holds all 
 
 _CORNERS: Final = "Corners of a polygon, at least 3: [x, y] as parts of width and height, 0 to 1 from the top left."
 _PLAIN_NAME = r"^[A-Za-z0-9_\-]{1,64}$"
+_DATABASE_URL = r"^postgres(ql)?://[^/\s]*/[^/?\s]+(\?\S*)?$"  # with the name of the database
 _MIN_ZONE_AREA: Final = 1e-4  # of the picture; what is smaller is a line, or corners in the wrong order
 
 
@@ -121,6 +122,9 @@ Corners = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)]
 FloorPoints = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=4, max_length=24)]
 FloorPlaces = Annotated[tuple[tuple[Number, Number], ...], Field(min_length=4, max_length=24)]
 Text = Annotated[str, Field(min_length=1)]
+DatabaseUrl = Annotated[
+    str, Field(pattern=_DATABASE_URL, examples=["postgresql://reid:{REID_DB_PASSWORD}@db.example.org/site"])
+]
 RuntimeSetting = Annotated[
     Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"],
     Field(description="What computes it. auto: the fastest that agrees with the reference, measured once."),
@@ -140,7 +144,10 @@ class SiteSettings(_Model):
         default=Path("data"),
         description="Folder of everything that is kept, relative to this file. Made where it is missing.",
     )
-    database: None = Field(default=None, description="null: SQLite in data_dir. Nothing else is built yet.")
+    database: DatabaseUrl | None = Field(
+        default=None,
+        description="null: SQLite in data_dir. Else a database of a PostgreSQL server, 15 or newer.",
+    )
 
     @property
     def tz(self) -> tzinfo:
@@ -321,14 +328,22 @@ class CorpusSettings(_Model):
     )
 
 
-class RetentionSettings(_Model):
-    """How long things are kept."""
+def _kept(default: timedelta, written: str, what: str) -> Any:
+    description = f"{what}: a number and s, m, h or d."
+    return Field(default=default, description=description, json_schema_extra={"default": written})
 
-    corpus: Duration = Field(
-        default=timedelta(days=30),
-        description="Crops to learn from, by the time they were taken: a number and s, m, h or d.",
-        json_schema_extra={"default": "30d"},
-    )
+
+class RetentionSettings(_Model):
+    """How long things are kept, by the time they were taken."""
+
+    crops: Duration = _kept(timedelta(hours=72), "72h", "Pictures of tracklets")
+    embeddings: Duration = _kept(timedelta(days=30), "30d", "What people are recognised by")
+    corpus: Duration = _kept(timedelta(days=30), "30d", "Crops to learn from")
+    tracks: Duration = _kept(timedelta(days=30), "30d", "Where and when people were, with all that is left of them")
+    events: Duration = _kept(timedelta(days=30), "30d", "events.ndjson, and decisions about who is who")
+    reports: Duration = _kept(timedelta(days=365), "365d", "Reports of learning")
+    backups: Duration = _kept(timedelta(days=30), "30d", "Backups in data_dir")
+    audit: Duration = _kept(timedelta(days=365), "365d", "The audit log")
 
 
 class OutputsSettings(_Model):

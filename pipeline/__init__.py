@@ -14,8 +14,10 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
                    byte_codes, strangers, identity_book; over all tracklets two_pass, sightings, steady_time,
                    likeness, transit, ground, meetings, given_floor, spots, clustering, regrouping
     replay         replay, replay_reid, replay_journeys, replay_scores, replay_site, reliability, reliability_plot
-    for people     site_data, journey, journey_page, search, search_query, tracklet_looks, calibration
-    corpus         corpus_collector, corpus_upkeep, corpus_import, corpus_video, corpus_export, corpus_plot
+    for people     site_data, journey, journey_page, access, search, search_query, search_candidates,
+                   tracklet_looks, calibration
+    upkeep         upkeep
+    corpus         corpus_collector, corpus_import, corpus_video, corpus_export, corpus_plot
     results out    journal, events, zones, tracks, video, summary, monitor, progress
     scores         evaluate, mot_format, tracking_sequence, box_overlap, metrics_tracking, metrics_retrieval,
                    metrics_detection, image_folder, embedding_cache
@@ -23,9 +25,11 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
                    virtual_look, virtual_clothes, virtual_pose, virtual_body, virtual_head, virtual_mesh,
                    virtual_surfaces, virtual_background, virtual_camera, virtual_composition, virtual_files, demo
     commands       cli, cli_output, cli_extras, cli_run, cli_eval, cli_site, cli_model, cli_simulate, cli_demo,
-                   cli_replay, cli_identity, cli_journey, cli_search, cli_corpus, run_command, stop_signals, doctor,
+                   cli_replay, cli_identity, cli_journey, cli_search, cli_corpus, cli_retention, cli_case,
+                   cli_erase, cli_audit, cli_db, cli_user, run_command, stop_signals, doctor,
                    doctor_probes
-    speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server, bench_association
+    speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server, bench_association,
+                   bench_search
     faults         errors
 """
 

@@ -52,10 +52,12 @@ def stats(
     from reid_pipeline.pipeline.corpus_plot import draw_corpus
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.corpus_store import CorpusStore
+    from reid_pipeline.storage.permissions import Permission
 
     if plot is not None and plot.suffix.lower() != ".svg":
         raise InputError(f"--plot: {plot}: expected a file named .svg")
     with open_site(cameras, data) as site:
+        site.access.require_all_cameras(Permission.SEE)
         found = CorpusStore(site.database).stats(_wanted(site, camera, since, until))
         if plot is not None:
             _write(plot, draw_corpus(found, f"{site.name}: {found.crops:,} crops of {found.tracklets:,} tracklets"))
@@ -95,12 +97,14 @@ def import_crops(
     from reid_pipeline.pipeline.corpus_video import import_videos, list_videos
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.corpus_store import CorpusStore
+    from reid_pipeline.storage.permissions import Permission
 
     _check_name(camera)
     if not path.exists():
         raise InputError(f"{path}: does not exist; expected a folder of crops, a video or a folder of videos")
     is_video = bool(list_videos(path))
     with open_site(cameras, data, create=True) as site:
+        site.access.require_all_cameras(Permission.KEEP)
         store = CorpusStore(site.database)
         store.recover()
         now_us = time.time_ns() // 1000
@@ -130,8 +134,10 @@ def export(
     from reid_pipeline.pipeline.corpus_export import export_corpus
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.corpus_store import CorpusStore
+    from reid_pipeline.storage.permissions import Permission
 
     with open_site(cameras, data) as site, show_progress("crops") as progress:
+        site.access.require_all_cameras(Permission.EXPORT)
         wanted = _wanted(site, camera, since, until)
         tracklets, crops = export_corpus(CorpusStore(site.database), folder, wanted, progress)
     if json_output:

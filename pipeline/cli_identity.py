@@ -77,8 +77,8 @@ def merge(
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.corrections import Corrections
 
-    with open_site(cameras, data) as site:
-        done = Corrections(site.database, _actor(actor), reason).merge(one, other)
+    with open_site(cameras, data, actor=actor) as site:
+        done = Corrections(site.database, site.access, reason).merge(one, other)
         _print_done(site, done, f"Identity {done.identity} is {done.other} now.", json_output)
 
 
@@ -106,8 +106,8 @@ def split(
     # A list of arguments takes in all that follow, so the file is the last of them.
     file = Path(tracklets[-1]) if data is None and not _TRACKLET.fullmatch(tracklets[-1]) else None
     keys = [parse_tracklet(text) for text in (tracklets if file is None else tracklets[:-1])]
-    with open_site(file, data) as site:
-        done = Corrections(site.database, _actor(actor), reason).split(identity, keys)
+    with open_site(file, data, actor=actor) as site:
+        done = Corrections(site.database, site.access, reason).split(identity, keys)
         _print_done(site, done, f"Split from identity {done.other}: the new identity {done.identity}.", json_output)
 
 
@@ -127,15 +127,9 @@ def undo(
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.corrections import Corrections
 
-    with open_site(cameras, data) as site:
-        done = Corrections(site.database, _actor(actor), reason).undo(identity, machine=machine)
+    with open_site(cameras, data, actor=actor) as site:
+        done = Corrections(site.database, site.access, reason).undo(identity, machine=machine)
         _print_done(site, done, f"Undone: {done.undone} of identities {done.identity} and {done.other}.", json_output)
-
-
-def _actor(actor: str | None) -> str:
-    from reid_pipeline.storage.actor import current_user
-
-    return current_user() if actor is None else actor
 
 
 def check_camera(site: SiteData, camera: str | None) -> None:

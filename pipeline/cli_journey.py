@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reid_pipeline.pipeline.cli_identity import CamerasArgument, DataOption, IdentityArgument
+from reid_pipeline.pipeline.cli_identity import (
+    ActorOption,
+    CamerasArgument,
+    DataOption,
+    IdentityArgument,
+    ReasonOption,
+)
 from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ def journey(
         Path | None,
         typer.Option(help="Write it with its pictures and a manifest into this new or empty folder.", metavar="DIR"),
     ] = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -29,9 +37,15 @@ def journey(
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.journey import export_journey, find_journey, journey_fields
     from reid_pipeline.pipeline.site_data import open_site
+    from reid_pipeline.storage.audit_log import Action, AuditLog
+    from reid_pipeline.storage.permissions import Permission
 
-    with open_site(cameras, data) as site:
+    with open_site(cameras, data, actor=actor) as site:
         found = find_journey(site.repository, identity)
+        folder = {} if export is None else {"folder": str(export.resolve())}
+        action = Action.JOURNEY if export is None else Action.EXPORT
+        site.access.require(Permission.SEE if export is None else Permission.EXPORT)
+        AuditLog(site.database).note(site.access.name, action, reason, {"identity": found.identity, **folder})
         written = None if export is None else export_journey(found, site.name, site.crops, export)
     if json_output:
         fields = journey_fields(found)

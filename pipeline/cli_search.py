@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reid_pipeline.pipeline.cli_identity import DataOption, TimeOption, check_camera, parse_tracklet
+from reid_pipeline.pipeline.cli_identity import (
+    ActorOption,
+    DataOption,
+    ReasonOption,
+    TimeOption,
+    check_camera,
+    parse_tracklet,
+)
 from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
 from reid_pipeline.pipeline.errors import InputError
 
@@ -41,6 +48,8 @@ def search(
     since: TimeOption = None,
     until: TimeOption = None,
     top_k: Annotated[int, typer.Option(help="How many to show at most.", metavar="K", min=1)] = 20,
+    actor: ActorOption = None,
+    reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -50,18 +59,23 @@ def search(
     """
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.search import search as search_site
+    from reid_pipeline.pipeline.search_candidates import Candidates
     from reid_pipeline.pipeline.search_query import calibration_of
     from reid_pipeline.pipeline.site_data import open_site
+    from reid_pipeline.storage.audit_log import Action, AuditLog
 
     image, config = _sort_files(files or [], named=(identity is not None) + (sighting is not None))
     key = None if sighting is None else parse_tracklet(sighting)
-    with open_site(config, data) as site:
+    with open_site(config, data, actor=actor) as site:
         wanted = _wanted(site, camera or [], since, until)
         query, person = _read_query(site, image, identity, key)
-        found = search_site(site.repository, query, wanted, top_k, lambda each: calibration_of(site, each))
+        narrow = Candidates(site.database).narrow
+        found = search_site(site.repository, query, wanted, top_k, lambda each: calibration_of(site, each), narrow)
+        asked = {"image": None if image is None else str(image), "identity": identity, "sighting": sighting}
+        noted = {name: value for name, value in asked.items() if value is not None and name != "image"}
+        AuditLog(site.database).note(site.access.name, Action.SEARCH, reason, noted or {"image": True})
         names = {each.hash: each.name for each in site.repository.embedding_models()}
     if json_output:
-        asked = {"image": None if image is None else str(image), "identity": identity, "sighting": sighting}
         print_json({"query": {**asked, **_person_fields(person)}, **_fields(found, names)})
     else:
         _print(found, person)

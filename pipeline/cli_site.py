@@ -154,6 +154,8 @@ def _camera_plan(camera: CameraSettings) -> dict[str, object]:
 
 
 def _print_plan(path: Path, settings: Settings) -> None:
+    from reid_pipeline.configs.log import redact_url
+
     rows = []
     for name, camera in settings.cameras.items():
         plan = _camera_plan(camera)
@@ -172,7 +174,10 @@ def _print_plan(path: Path, settings: Settings) -> None:
     written = [name for name, wanted in settings.outputs if wanted]
     print(f"detector  {settings.detector.model}, from confidence {settings.detector.min_confidence:g}")
     print(f"encoder   {settings.encoder.model}")
-    print(f"data      {settings.site.data_dir}: database, crops{''.join(f', {name}' for name in written)}")
+    kept = ["crops" if settings.site.database else "database, crops", *written]
+    print(f"data      {settings.site.data_dir}: {', '.join(kept)}")
+    if settings.site.database:
+        print(f"database  {redact_url(settings.site.database)}")
     print(f"{path} is valid.")
 
 

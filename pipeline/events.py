@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+from reid_pipeline.storage.line_file import LineFile
+
+EVENTS_NAME: Final = "events.ndjson"
 
 Box = tuple[float, float, float, float]
 
@@ -60,14 +65,23 @@ def iso_time(time_us: int) -> str:
 
 
 class EventFile:
-    """Appends events to a file. Only one thread may use it."""
+    """Appends events to a file. Only one thread may use it; another process may take lines out at the same time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = LineFile(path)
 
     def append(self, events: Sequence[Event]) -> None:
         """Writes whole lines, and nothing for no event."""
-        if events:
-            lines = "".join(json.dumps(asdict(event)) + "\n" for event in events)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(lines)
+        self._file.append([json.dumps(asdict(event)) for event in events])
+
+    def expire(self, before_us: int) -> int:
+        """Takes out what happened before a time; returns how many events went."""
+        before = iso_time(before_us)
+        return self._file.keep(lambda line: _time_of(line) >= before)
+
+
+def _time_of(line: str) -> str:
+    """Of an event; of a line that a lost power supply has torn, before all others."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(line)["time"])
+    return ""

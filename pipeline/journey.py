@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.events import iso_time
 from reid_pipeline.pipeline.journey_page import Picture, Stay, journey_page
-from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.errors import CropError, UnknownRecord
 from reid_pipeline.storage.journeys import CropRecord, JourneyRecord, JourneyTracklet
 from reid_pipeline.storage.repository import Repository
@@ -59,7 +59,25 @@ def journey_fields(journey: JourneyRecord) -> dict[str, object]:
     }
 
 
-def export_journey(journey: JourneyRecord, site: str, crops: CropStore, folder: Path) -> Export:
+class Pictures(Protocol):
+    """Where the pictures of an export come from."""
+
+    def read(self, path: str) -> bytes:
+        """The JPEG bytes of a crop.
+
+        Raises:
+            CropError: It is gone.
+        """
+        ...
+
+
+def export_journey(
+    journey: JourneyRecord,
+    site: str,
+    crops: Pictures,
+    folder: Path,
+    further: Mapping[str, bytes] = MappingProxyType({}),
+) -> Export:
     """Writes ``journey.csv``, ``journey.json``, ``journey.html`` and, last, ``manifest.json`` into a folder.
 
     The page holds its pictures; the JSON names each with its SHA-256. Crops that are gone are left out.
@@ -69,6 +87,7 @@ def export_journey(journey: JourneyRecord, site: str, crops: CropStore, folder: 
         site: Name of the site.
         crops: Its pictures.
         folder: New or empty.
+        further: More files to write, by name.
 
     Raises:
         InputError: The folder holds something, or cannot be written.
@@ -77,7 +96,8 @@ def export_journey(journey: JourneyRecord, site: str, crops: CropStore, folder: 
     pictures = [_read_pictures(each, crops) for each in journey.tracklets]
     files = {
         "journey.csv": _csv(journey),
-        "journey.json": _json({"site": site, **_with_pictures(journey, pictures)}),
+        **further,
+        "journey.json": to_json({"site": site, **_with_pictures(journey, pictures)}),
         "journey.html": journey_page(site, journey.identity, exported_at, _stays(journey, pictures)).encode(),
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -90,7 +110,7 @@ def export_journey(journey: JourneyRecord, site: str, crops: CropStore, folder: 
         "models": _models(journey.models),
         "files": hashes,
     }
-    _write(folder, {**files, MANIFEST: _json(manifest)})
+    _write(folder, {**files, MANIFEST: to_json(manifest)})
     return Export(folder, hashes)
 
 
@@ -106,7 +126,7 @@ def _tracklet_fields(tracklet: JourneyTracklet) -> dict[str, object]:
     }
 
 
-def _read_pictures(tracklet: JourneyTracklet, crops: CropStore) -> Sequence[tuple[CropRecord, bytes]]:
+def _read_pictures(tracklet: JourneyTracklet, crops: Pictures) -> Sequence[tuple[CropRecord, bytes]]:
     pictures = []
     for crop in tracklet.crops:
         try:
@@ -154,7 +174,8 @@ def _csv(journey: JourneyRecord) -> bytes:
     return text.getvalue().encode()
 
 
-def _json(fields: Mapping[str, object]) -> bytes:
+def to_json(fields: Mapping[str, object]) -> bytes:
+    """The text of a JSON file."""
     return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 

@@ -22,12 +22,11 @@ from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_asso
 from reid_pipeline.pipeline.calibration import refit_calibration
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.corpus_collector import CorpusCollector
-from reid_pipeline.pipeline.corpus_upkeep import CorpusUpkeep
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
 from reid_pipeline.pipeline.errors import InputError
-from reid_pipeline.pipeline.events import EventFile
+from reid_pipeline.pipeline.events import EVENTS_NAME, EventFile
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
 from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.journal import Journal
@@ -52,11 +51,13 @@ from reid_pipeline.pipeline.stop_signals import stop_on_signals
 from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
 from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
 from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
+from reid_pipeline.pipeline.upkeep import Upkeep
 from reid_pipeline.pipeline.video import AnnotatedVideo
 from reid_pipeline.pipeline.zones import Zone, ZoneWatch
-from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
-from reid_pipeline.storage.database import Database, open_database
+from reid_pipeline.storage.database import Database, open_configured
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.permissions import MACHINE_ACCESS
 from reid_pipeline.storage.promotions import PromotionLog
 from reid_pipeline.storage.records import Changes, ModelRecord, RunStatus, SourceState
 from reid_pipeline.storage.records import SourceSpec as SourceRecord
@@ -122,8 +123,9 @@ def run_command(settings_path: Path, options: RunOptions) -> int:
     if not inputs:
         raise InputError(f"{settings_path}: cameras: none is enabled: expected at least one")
     _warm_up(detector, inputs)
-    with open_database(settings.site.data_dir) as database, database.lock_for_run():
-        site = _Site(settings, options, database, _Models(detector, encoder, serving.base))
+    with open_configured(settings.site.data_dir, settings.site.database) as database, database.lock_for_run():
+        live = any(entry.live for entry in inputs)
+        site = _Site(settings, options, database, _Models(detector, encoder, serving.base), live=live)
         return site.run(inputs, started_us, started_s)
 
 
@@ -160,7 +162,9 @@ def _warm_up(detector: GraphDetector, inputs: list[_Input]) -> None:
 class _Site:
     """A run on an open site."""
 
-    def __init__(self, settings: Settings, options: RunOptions, database: Database, models: _Models) -> None:
+    def __init__(
+        self, settings: Settings, options: RunOptions, database: Database, models: _Models, *, live: bool
+    ) -> None:
         self._settings = settings
         self._options = options
         self._database = database
@@ -170,13 +174,14 @@ class _Site:
         self._data_dir = settings.site.data_dir
         self._crops = CropStore(self._data_dir)
         self._repository = Repository(database, self._crops)
-        self._upkeep = CorpusUpkeep(CorpusStore(database), settings)
+        self._upkeep = Upkeep(database, settings, live=live)
         self._clock = StageClock()
         self._signals = Signals()
 
     def run(self, inputs: list[_Input], started_us: int, started_s: float) -> int:
         """Does the run, writes what it leaves behind, and returns the exit code."""
         self._repository.close_stale_tracklets()
+        self._end_erasures()
         self._repository.remove_orphan_crops()
         self._upkeep.begin()
         sources = [(entry, self._open_source(entry)) for entry in inputs]
@@ -205,6 +210,12 @@ class _Site:
         if interrupted:
             return EXIT_INTERRUPTED
         return EXIT_PARTLY if status is RunStatus.PARTIAL else EXIT_DONE
+
+    def _end_erasures(self) -> None:
+        """Those that were broken off, before anything is read of whom they are about."""
+        if Erasures.are_broken_off(self._database):
+            with self._database.lock_for_learning():
+                Erasures(self._database, MACHINE_ACCESS).recover()
 
     def _open_source(self, entry: _Input) -> SourceState:
         record = SourceRecord(
@@ -308,7 +319,7 @@ class _Site:
 
     def _execute(self, run: Run) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
-        journal = Journal(EventFile(self._data_dir / "events.ndjson") if self._settings.outputs.events else None)
+        journal = Journal(EventFile(self._data_dir / EVENTS_NAME) if self._settings.outputs.events else None)
 
         def committed(changes: Changes) -> None:
             journal.committed(changes)

@@ -8,7 +8,8 @@ from pathlib import Path
 from reid_pipeline.configs.loading import load_settings
 from reid_pipeline.pipeline.model_names import find_model
 from reid_pipeline.storage.crop_store import CropStore
-from reid_pipeline.storage.database import DATABASE_NAME, open_database
+from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.database_link import has_site
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import load_model
 from reid_pipeline.storage.model_registry import ModelRegistry
@@ -89,7 +90,7 @@ def open_site_models(data_dir: Path | None, config: Path | None) -> SiteModels:
 
 
 def _base_of_last_run(data_dir: Path) -> str | None:
-    if not (data_dir / DATABASE_NAME).is_file():
+    if not has_site(data_dir):
         return None
     with open_database(data_dir) as database:
         used = Repository(database, CropStore(data_dir)).last_models().get("reid")

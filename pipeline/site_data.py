@@ -9,12 +9,15 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from reid_pipeline.configs.loading import load_settings
-from reid_pipeline.configs.settings import SiteSettings, non_default
+from reid_pipeline.configs.settings import Settings, SiteSettings, non_default
 from reid_pipeline.configs.times import find_timezone
 from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.storage.actor import current_user
 from reid_pipeline.storage.crop_store import CropStore
-from reid_pipeline.storage.database import Database, open_database
+from reid_pipeline.storage.database import Database, open_configured, open_database
+from reid_pipeline.storage.permissions import Access
 from reid_pipeline.storage.repository import Repository
+from reid_pipeline.storage.users import access_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class SiteData:
         settings: What it is configured with, as far as that differs from the default; keys as in `non_default`.
         database: Its database, for corrections.
         crops: Its pictures.
-        repository: Its questions.
+        repository: Its questions, as far as whoever asks may see the answers.
+        access: What that is.
     """
 
     name: str
@@ -36,32 +40,45 @@ class SiteData:
     database: Database
     crops: CropStore
     repository: Repository
+    access: Access
 
 
 @contextmanager
-def open_site(cameras: Path | None, data_dir: Path | None, *, create: bool = False) -> Iterator[SiteData]:
+def open_site(
+    cameras: Path | None, data_dir: Path | None, *, create: bool = False, actor: str | None = None
+) -> Iterator[SiteData]:
     """Opens the data of a site; a run may be going on.
 
     Args:
         cameras: Its cameras.yaml.
         data_dir: Or its data folder; the settings are then those of its latest run.
         create: Whether to make the data folder a site where it is none.
+        actor: Who asks; by default the user of the operating system.
 
     Raises:
         InputError: Both or neither were given.
         ConfigError: The cameras.yaml is wrong.
-        DataDirError: There is no site, and `create` is off; or the folder cannot be written.
+        NotAllowed: The user is none of the site's.
+        DataDirError: There is no site, and `create` is off; or the folder cannot be written, or belongs to another
+            database.
+        DatabaseUnavailable: The PostgreSQL server does not let us in.
     """
     if (cameras is None) == (data_dir is None):
         raise InputError("expected either a CAMERAS.YAML or --data DIR, the data folder of a site")
     settings = load_settings(cameras) if cameras is not None else None
-    folder = settings.site.data_dir if settings is not None else data_dir or Path()
-    with open_database(folder, create=create) as database:
-        crops = CropStore(folder)
-        repository = Repository(database, crops)
+    with _open(settings, data_dir or Path(), create=create) as database:
+        crops = CropStore(database.data_dir)
+        access = access_of(database, current_user(), actor)
+        repository = Repository(database, crops, access)
         known = repository.last_settings() if settings is None else non_default(settings)
         name, timezone = _name_and_timezone(known)
-        yield SiteData(name, find_timezone(timezone), known, database, crops, repository)
+        yield SiteData(name, find_timezone(timezone), known, database, crops, repository, access)
+
+
+def _open(settings: Settings | None, data_dir: Path, *, create: bool) -> Database:
+    if settings is None:
+        return open_database(data_dir, create=create)
+    return open_configured(settings.site.data_dir, settings.site.database, create=create)
 
 
 def _name_and_timezone(settings: Mapping[str, object]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import ColumnElement, Integer, Select, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.corpus_records import (
@@ -15,6 +15,7 @@ from reid_pipeline.storage.corpus_records import (
     CorpusStats,
     CorpusTracklet,
 )
+from reid_pipeline.storage.index_hints import off_index
 from reid_pipeline.storage.schema import Camera, CorpusOrigin, CorpusShard
 from reid_pipeline.storage.schema import CorpusItem as Item
 from reid_pipeline.storage.schema import CorpusTracklet as Tracklet
@@ -23,10 +24,11 @@ WIDTH_STEP: Final = 16
 HEIGHT_STEP: Final = 32
 DAY_US: Final = 86_400_000_000
 _ROWS_AT_ONCE: Final = 5_000
-# The additions keep SQLite from the indices of these: it goes through the tracklets by time, and so never has to sort.
-_ORIGIN: Final = Tracklet.origin_id + 0
-_SHARD: Final = Item.shard_id + 0
-_TRACKLET: Final = Tracklet.id + 0
+# Without the indices of these SQLite goes through the tracklets by time, and so never has to sort.
+_ORIGIN: Final = off_index(Tracklet.origin_id)
+_SHARD: Final = off_index(Item.shard_id)
+_TRACKLET: Final = off_index(Tracklet.id)
+_QUALITY_STEPS: Final = 10
 
 
 def read_tracklets(session: Session, wanted: CorpusFilter) -> Iterator[CorpusTracklet]:
@@ -39,8 +41,9 @@ def read_tracklets(session: Session, wanted: CorpusFilter) -> Iterator[CorpusTra
         .where(*_conditions(wanted))
         .order_by(Tracklet.first_us, Tracklet.id)
     )
-    for row in session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
-        yield CorpusTracklet(*row)
+    with session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
+        for row in rows:
+            yield CorpusTracklet(*row)
 
 
 def read_items(session: Session, wanted: CorpusFilter) -> Iterator[CorpusItem]:
@@ -63,8 +66,9 @@ def read_items(session: Session, wanted: CorpusFilter) -> Iterator[CorpusItem]:
         .where(*_conditions(wanted))
         .order_by(Tracklet.first_us, Tracklet.id, Item.time_us)
     )
-    for row in session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
-        yield CorpusItem(*row)
+    with session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
+        for row in rows:
+            yield CorpusItem(*row)
 
 
 def read_stats(session: Session, wanted: CorpusFilter) -> CorpusStats:
@@ -91,13 +95,20 @@ def read_stats(session: Session, wanted: CorpusFilter) -> CorpusStats:
         crops_per_tracklet=_crops_per_tracklet(session, wanted),
         widths=_histogram(session, wanted, Item.width // WIDTH_STEP * WIDTH_STEP),
         heights=_histogram(session, wanted, Item.height // HEIGHT_STEP * HEIGHT_STEP),
-        qualities=_histogram(session, wanted, func.min(cast(Item.quality * 10, Integer), 9)),
+        qualities=_histogram(session, wanted, _quality_step()),
     )
 
 
 def disk_bytes(session: Session) -> int:
     """Of all shards."""
-    return session.scalar(select(func.coalesce(func.sum(CorpusShard.bytes), 0))) or 0
+    total = cast(func.sum(CorpusShard.bytes), BigInteger)  # PostgreSQL's sum of these has decimal places
+    return session.scalar(select(total)) or 0
+
+
+def _quality_step() -> ColumnElement[int]:
+    """0 to 9: which tenth of the qualities from 0 to 1."""
+    tenths = range(_QUALITY_STEPS - 1)
+    return case(*((Item.quality < (tenth + 1) / _QUALITY_STEPS, tenth) for tenth in tenths), else_=_QUALITY_STEPS - 1)
 
 
 def _conditions(wanted: CorpusFilter) -> Iterator[ColumnElement[bool]]:

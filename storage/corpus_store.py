@@ -159,7 +159,7 @@ class CorpusStore:
             most_shards: How many files to go through at most, oldest first.
         """
         removed = 0
-        for name in self._shards(CorpusShard.day * DAY_US < before_us, most_shards):
+        for name in self._shards(CorpusShard.day <= (before_us - 1) // DAY_US, most_shards):
             removed += self._remove_from(name, before_us)
         return removed
 

@@ -18,6 +18,7 @@ from reid_pipeline.storage.corpus_records import Added, CollectedCrop, CorpusCro
 from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName
 from reid_pipeline.storage.row_ids import RowIds
 from reid_pipeline.storage.schema import CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet, Tracklet
+from reid_pipeline.storage.schema_governance import ErasedContent
 
 SHARD_BYTES: Final = 16 << 20  # some 5,000 crops: what is rewritten at most, and given up at once when space is short
 DAY_US: Final = 86_400_000_000
@@ -217,11 +218,13 @@ def _item(tracklet: int, crop: CorpusCrop, shard: int, offset: int) -> dict[str,
 
 
 def _known_digests(connection: Connection, digests: Iterable[int | None]) -> set[int]:
+    """Those of pictures that are stored, or were erased."""
     asked = sorted({each for each in digests if each is not None})
     found: set[int] = set()
     for some in _in_parts(asked):
         stored = connection.scalars(select(CorpusItem.digest).where(CorpusItem.digest.in_(some)))
         found.update(each for each in stored if each is not None)
+        found.update(connection.scalars(select(ErasedContent.digest).where(ErasedContent.digest.in_(some))))
     return found
 
 

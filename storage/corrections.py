@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, exists, func, or_, select
 
+from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.database import Database
-from reid_pipeline.storage.errors import CorrectionRefused, UnknownRecord
+from reid_pipeline.storage.errors import CorrectionRefused, NotAllowed, UnknownRecord
 from reid_pipeline.storage.identity_log import BESIDE_A_RUN, IdentityLog
+from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.records import MACHINE, EventType, IdentityEvent, JsonScalar, RunStatus
 from reid_pipeline.storage.row_ids import RowIds
 from reid_pipeline.storage.schema import Camera, Identity, IdentityLogEntry, Run, Site, Tracklet
 from reid_pipeline.storage.settlement import IS_UNDONE, survivor_of, tracklets_of
+from reid_pipeline.storage.typed_numbers import has_number
 
 TrackletKey = tuple[str, int]  # camera and number
 
@@ -45,19 +48,24 @@ class Corrections:
 
     Args:
         database: Of the site.
-        actor: Name of the operator, for the log.
+        access: Of the operator, whose name goes into the log.
         reason: Why, for the log.
 
     Raises:
         CorrectionRefused: The name is empty, or that of the machine.
+        NotAllowed: They may not correct anything.
     """
 
-    def __init__(self, database: Database, actor: str, reason: str = "") -> None:
-        if not actor.strip() or actor == MACHINE:
-            raise CorrectionRefused(f"actor {actor!r}: expected the name of an operator, other than {MACHINE!r}")
+    def __init__(self, database: Database, access: Access, reason: str = "") -> None:
+        if not access.name.strip() or access.name == MACHINE:
+            raise CorrectionRefused(f"actor {access.name!r}: expected the name of an operator, other than {MACHINE!r}")
+        access.require(Permission.CORRECT)
         self._database = database
-        self._actor = actor
+        self._access = access
+        self._actor = access.name
+        self._reason = reason
         self._evidence: dict[str, JsonScalar] = {"reason": reason} if reason else {}
+        self._audit = AuditLog(database)
 
     def merge(self, one: int, other: int) -> Correction:
         """Says that two identities are one person: the older one survives.
@@ -68,10 +76,12 @@ class Corrections:
         with self._database.session_scope(write=True) as session:
             connection = session.connection()
             older, younger = sorted((_survivor(connection, one), _survivor(connection, other)))
+            self._check_seen(connection, (older, younger))
             if older == younger:
                 raise CorrectionRefused(f"identities {one} and {other}: are one already: expected two different people")
             time_us = _last_seen(connection, (older, younger))
             log_id = self._decide(connection, EventType.MERGE, time_us, (younger, older))
+            self._note(connection, Action.MERGE, older, younger, log_id)
         return Correction(log_id, EventType.MERGE, younger, older)
 
     def split(self, identity: int, tracklets: Sequence[TrackletKey]) -> Correction:
@@ -84,6 +94,7 @@ class Corrections:
         with self._database.session_scope(write=True) as session:
             connection = session.connection()
             left = _survivor(connection, identity)
+            self._check_seen(connection, (left,))
             _check_tracklets(connection, left, keys)
             number = _new_number(connection, left)
             time_us = _last_seen(connection, (left,))
@@ -91,6 +102,7 @@ class Corrections:
             log_id = self._decide(connection, EventType.SPLIT, time_us, (number, left), tracklet=first)
             for key in others:
                 self._decide(connection, EventType.ASSIGN, time_us, (number, None), tracklet=key)
+            self._note(connection, Action.SPLIT, left, number, log_id)
         return Correction(log_id, EventType.SPLIT, number, left)
 
     def undo(self, identity: int, *, machine: bool = False) -> Correction:
@@ -113,10 +125,27 @@ class Corrections:
             if found is None:
                 raise CorrectionRefused(_nothing_to_undo(identity, survivor, machine=machine))
             log_id, kind, made, other, time_us = found
+            self._check_seen(connection, (survivor,))
             if kind == EventType.SPLIT.value:
                 _check_nothing_followed(connection, log_id, made)
             log_id = self._decide(connection, EventType.UNDO, time_us, (made, other), undoes=log_id)
+            self._note(connection, Action.UNDO, identity, made, log_id)
         return Correction(log_id, EventType.UNDO, made, other, EventType(kind))
+
+    def _check_seen(self, connection: Connection, survivors: Sequence[int]) -> None:
+        """Somebody who does not see all cameras corrects only whom no other camera saw.
+
+        Raises:
+            NotAllowed: Another camera saw one of them.
+        """
+        query = select(Camera.name).join(Tracklet, Tracklet.camera_id == Camera.id).distinct()
+        cameras = connection.scalars(query.where(Tracklet.identity.in_(survivors))).all()
+        if not all(self._access.sees(camera) for camera in cameras):
+            raise NotAllowed(f"{self._actor}: a camera that you do not see saw them: expected somebody who sees it")
+
+    def _note(self, connection: Connection, action: Action, identity: int, other: int, log_id: int) -> None:
+        subject = {"identity": identity, "other": other, "log_id": log_id}
+        self._audit.note_in(connection, self._actor, action, self._reason, subject)
 
     def _decide(
         self,
@@ -150,7 +179,7 @@ def _check_tracklets(connection: Connection, identity: int, keys: Sequence[Track
         raise CorrectionRefused(f"identity {identity}: no tracklet was named: expected at least one, as CAMERA:NUMBER")
     own = select(Tracklet.id).join(Camera, Camera.id == Tracklet.camera_id).where(Tracklet.identity == identity)
     for camera, number in keys:
-        if connection.scalar(own.where(Camera.name == camera, Tracklet.number == number)) is None:
+        if connection.scalar(own.where(Camera.name == camera, has_number(Tracklet.number, number))) is None:
             raise CorrectionRefused(
                 f"{camera}:{number}: no tracklet of identity {identity}: expected one of `journey {identity}`"
             )

@@ -1,50 +1,29 @@
-"""The SQLite database of a site: how it is opened, entered and locked.
+"""The database of a site: how it is opened, entered and locked.
 
-Any number of processes may read at any time. Writes are transactions that exclude each other; a `run` also holds
-`Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities, and whatever learns
-holds `Database.lock_for_learning`.
+It is SQLite in the data folder, or PostgreSQL; what these do in their own ways is in `dialect_sqlite` and
+`dialect_postgresql`. Any number of processes may read at any time. Writes are transactions that exclude each other; a
+`run` also holds `Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities, and
+whatever learns holds `Database.lock_for_learning`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from reid_pipeline.storage.errors import DataDirError, InputError, NotASiteDatabase, SiteBusy, StorageError
+from reid_pipeline.storage.database_link import check_link, has_site, link, linked_url
+from reid_pipeline.storage.dialect import LEARNING_LOCK, RUN_LOCK, Dialect, SiteLock
+from reid_pipeline.storage.dialect_postgresql import PostgresqlDialect, parse_url
+from reid_pipeline.storage.dialect_sqlite import DATABASE_NAME, SqliteDialect
+from reid_pipeline.storage.errors import DataDirError, InputError, StorageError
 from reid_pipeline.storage.schema import SCHEMA_REVISION
-
-DATABASE_NAME = "site.db"
-LOCK_NAME = "run.lock"
-LEARNING_LOCK_NAME = "learning.lock"
-
-_PRAGMAS = (
-    # A write of another process takes milliseconds; half a minute means that something is broken. First, so that
-    # the other pragmas wait too.
-    "PRAGMA busy_timeout=30000",
-    # Readers and the writer do not block each other, and a commit is one append.
-    "PRAGMA journal_mode=WAL",
-    # With WAL the database stays whole whatever happens; a power cut may lose the last commits, a killed process none.
-    "PRAGMA synchronous=NORMAL",
-    # Off by default in SQLite, and per connection.
-    "PRAGMA foreign_keys=ON",
-    # 16 MiB a connection: the upper levels of all indices of a site of some millions of rows.
-    "PRAGMA cache_size=-16384",
-)
-# Error names of SQLite for a file that cannot be what we wrote.
-_BROKEN_FILE = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
 class Database:
@@ -54,12 +33,11 @@ class Database:
         data_dir: The folder of the site.
     """
 
-    def __init__(self, engine: Engine, data_dir: Path) -> None:
+    def __init__(self, engine: Engine, dialect: Dialect, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self._dialect = dialect
         self._engine = engine
-        # A transaction that starts as a reader and then writes fails at once when another has written in between.
-        # Taking the write lock at the start waits instead.
-        self._writing_engine = engine.execution_options(begin="IMMEDIATE")
+        self._writing_engine = dialect.build_writing_engine(engine)
 
     @contextmanager
     def session_scope(self, *, write: bool = False) -> Iterator[Session]:
@@ -69,24 +47,21 @@ class Database:
             write: Whether anything is changed. Writers wait for each other for up to 30 s.
 
         Raises:
-            StorageError: SQLite refuses a statement (constraint, full disk, damaged file).
+            StorageError: The database refuses a statement (constraint, full disk, damaged file) or is gone.
         """
-        try:
-            with Session(self._writing_engine if write else self._engine) as session:
-                yield session
-                if write:
-                    session.commit()
-        except DBAPIError as error:
-            raise StorageError(f"{self.data_dir / DATABASE_NAME}: {error.orig}") from error
+        with self._own_errors(), Session(self._writing_engine if write else self._engine) as session:
+            yield session
+            if write:
+                session.commit()
 
     @contextmanager
     def lock_for_run(self) -> Iterator[None]:
-        """Keeps other runs away from the site; the system frees the lock of a process that dies.
+        """Keeps other runs away from the site; the lock of a process that dies is free again.
 
         Raises:
             SiteBusy: Another run holds it.
         """
-        with self._lock(LOCK_NAME, "another run ({holder}) is writing here; wait for its end or stop it"):
+        with self._lock(RUN_LOCK):
             yield
 
     @contextmanager
@@ -96,20 +71,25 @@ class Database:
         Raises:
             SiteBusy: Something is learning here.
         """
-        with self._lock(LEARNING_LOCK_NAME, "something is learning here already ({holder}); wait for its end"):
+        with self._lock(LEARNING_LOCK):
             yield
 
     @contextmanager
-    def _lock(self, name: str, refusal: str) -> Iterator[None]:
-        with (self.data_dir / name).open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise SiteBusy(f"{self.data_dir}: {refusal.format(holder=_holder(file))}") from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
+    def _lock(self, lock: SiteLock) -> Iterator[None]:
+        with self._own_errors(), self._dialect.hold(self._engine, lock):
             yield
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StorageError(f"{self._dialect.place}: {self._dialect.describe(error)}") from error
+
+    def forget_writes(self) -> bool:
+        """Takes out of the database's files what was deleted; False where somebody who reads for long is in the way."""
+        with self._own_errors():
+            return self._dialect.forget_writes(self._engine)
 
     def close(self) -> None:
         """Closes all connections; sessions still open are not interrupted."""
@@ -122,34 +102,40 @@ class Database:
         self.close()
 
 
-def open_database(data_dir: Path, *, create: bool = True) -> Database:
+def open_database(data_dir: Path, url: str | None = None, *, create: bool = True) -> Database:
     """Opens the database of a site, after bringing its schema up to date.
 
     Args:
         data_dir: The folder of the site.
-        create: Whether to make the folder and the database where they do not exist.
+        url: Where its PostgreSQL database is. None: where the folder says; a new folder gets SQLite.
+        create: Whether to make the folder and the tables where they do not exist.
 
     Raises:
-        DataDirError: The folder cannot be made or written; or there is no site and `create` is off.
-        NotASiteDatabase: ``site.db`` is damaged or something else.
-        NewerSchema: ``site.db`` was written by a newer version of this program.
+        DataDirError: The folder cannot be made or written, or belongs to another database; or there is no site and
+            `create` is off.
+        DatabaseUnavailable: The server cannot be reached, is too old, or does not let us in.
+        NotASiteDatabase: The database is damaged or something else.
+        NewerSchema: It was written by a newer version of this program.
     """
-    path = data_dir / DATABASE_NAME
-    _prepare_folder(data_dir, path, create)
-    engine = _build_engine(path)
-    try:
-        _update_schema(engine)
-    except InputError as error:
-        engine.dispose()
-        raise type(error)(f"{path}: {error}") from error
-    except DBAPIError as error:
-        engine.dispose()
-        raise _opening_error(path, error) from error
-    return Database(engine, data_dir)
+    _prepare_folder(data_dir, create)
+    if url is None:
+        return _open(data_dir, linked_url(data_dir))
+    parsed = parse_url(url)
+    check_link(data_dir, parsed)
+    database = _open(data_dir, parsed)
+    link(data_dir, parsed)
+    return database
 
 
-def _prepare_folder(data_dir: Path, path: Path, create: bool) -> None:
-    if not create and not path.is_file():
+def open_configured(data_dir: Path, url: str | None, *, create: bool = True) -> Database:
+    """As `open_database`, for a cameras.yaml: without a URL its database is SQLite, whatever the folder says."""
+    if url is None:
+        check_link(data_dir, None)
+    return open_database(data_dir, url, create=create)
+
+
+def _prepare_folder(data_dir: Path, create: bool) -> None:
+    if not create and not has_site(data_dir):
         raise DataDirError(f"{data_dir}: no site here ({DATABASE_NAME} is missing); expected the data_dir of a run")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -160,35 +146,30 @@ def _prepare_folder(data_dir: Path, path: Path, create: bool) -> None:
         raise DataDirError(f"{data_dir}: cannot be written ({reason}); choose a data_dir that you may write") from error
 
 
-def _build_engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    event.listen(engine, "connect", _set_up_connection)
-    event.listen(engine, "begin", _begin)
-    return engine
+def _open(data_dir: Path, url: URL | None) -> Database:
+    dialect: Dialect = SqliteDialect(data_dir) if url is None else PostgresqlDialect(url)
+    engine = dialect.build_engine()
+    try:
+        _update_schema(engine, dialect)
+    except InputError as error:
+        engine.dispose()
+        raise type(error)(f"{dialect.place}: {error}") from error
+    except DBAPIError as error:
+        engine.dispose()
+        raise dialect.explain_opening(error) from error
+    return Database(engine, dialect, data_dir)
 
 
-def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    # Python's sqlite3 would begin a transaction only before INSERT, UPDATE and DELETE: two SELECTs could see different
-    # states, and a migration that fails could not be rolled back.
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
-
-
-def _update_schema(engine: Engine) -> None:
+def _update_schema(engine: Engine, dialect: Dialect) -> None:
     with engine.connect() as connection:
+        dialect.check(connection)
         if _schema_revision(connection) == SCHEMA_REVISION:
             return
     from reid_pipeline.storage.migrate import (
         migrate,  # Alembic takes a fifth of a second to import; an up-to-date site does without
     )
 
-    with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+    with dialect.build_writing_engine(engine).begin() as connection:
         migrate(connection)
 
 
@@ -197,15 +178,3 @@ def _schema_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return revision
-
-
-def _opening_error(path: Path, error: DBAPIError) -> StorageError:
-    cause = error.orig
-    if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorname", "").startswith(_BROKEN_FILE):
-        return NotASiteDatabase(f"{path}: {cause}; move it away, or choose another data_dir")
-    return DataDirError(f"{path}: {cause}; expected a file that can be read and written")
-
-
-def _holder(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read().strip() or "process unknown"

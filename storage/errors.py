@@ -3,14 +3,21 @@
 StorageError                  anything this package raises on purpose
 ├── InputError (UserError)    what the user gave is at fault: one line, exit 2
 │   ├── DataDirError          it does not exist, is no folder or cannot be written
-│   ├── NotASiteDatabase      site.db is no database, is damaged or belongs to another program
-│   ├── NewerSchema           site.db was written by a newer version of this program
+│   ├── DatabaseUnavailable   PostgreSQL cannot be reached, is too old or does not let us in
+│   ├── NotASiteDatabase      the database is none, is damaged or belongs to another program
+│   ├── NewerSchema           the database was written by a newer version of this program
 │   ├── SiteBusy              another run is writing to it, or something is learning there
 │   ├── CorrectionRefused     an operator's merge, split or undo names something wrong
+│   ├── BackupError           a backup cannot be taken there, or is not whole
+│   ├── NotAllowed            somebody's role or cameras do not allow it
+│   ├── UserRefused           a user, their role, cameras or password cannot be so
+│   ├── CaseRefused           a case or what it is to hold names something wrong
+│   ├── ErasureRefused        what is to be erased is held by a case, or is nothing
 │   └── ModelError            a model, its card or its files cannot be used
 │       └── PromotedModelMissing  the encoder that was promoted last is gone or changed
 ├── UnknownRecord             a camera, source, tracklet, identity or model that the database does not have
 ├── DownloadFailed            a file cannot be had from the network, or is not what was expected
+├── IndexUnusable             the files of a vector index are missing, torn or of another version: build it anew
 ├── CropError                 a crop's path is not one of ours, or its file is gone
 └── WriterFailed              the writer thread stopped by an error: nothing after the last commit was stored
 """
@@ -32,12 +39,16 @@ class DataDirError(InputError):
     """The data folder does not exist, is no folder or cannot be written."""
 
 
+class DatabaseUnavailable(InputError):
+    """PostgreSQL cannot be reached, is too old, or does not let us in."""
+
+
 class NotASiteDatabase(InputError):
-    """The file site.db is no database, is damaged or belongs to another program."""
+    """The database is none, is damaged or belongs to another program."""
 
 
 class NewerSchema(InputError):
-    """The file site.db was written by a newer version of this program."""
+    """The database was written by a newer version of this program."""
 
 
 class SiteBusy(InputError):
@@ -46,6 +57,26 @@ class SiteBusy(InputError):
 
 class CorrectionRefused(InputError):
     """An operator's merge, split or undo names something that is not so."""
+
+
+class BackupError(InputError):
+    """A backup cannot be taken there, or is not whole."""
+
+
+class NotAllowed(InputError):
+    """Somebody's role, or the cameras that they may see, do not allow it."""
+
+
+class UserRefused(InputError):
+    """A user, their role, their cameras or their password cannot be so."""
+
+
+class CaseRefused(InputError):
+    """A case, or what it is to hold, names something that is not so."""
+
+
+class ErasureRefused(InputError):
+    """What is to be erased is held by a case, or there is nothing of it."""
 
 
 class ModelError(InputError):
@@ -62,6 +93,10 @@ class UnknownRecord(StorageError):
 
 class DownloadFailed(StorageError):
     """A file cannot be had from the network, or is not what was expected; the message says what to do."""
+
+
+class IndexUnusable(StorageError):
+    """The files of a vector index are missing, torn or of another version; it has to be built anew."""
 
 
 class CropError(StorageError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, distinct, func, select, true
 from sqlalchemy.orm import Session
 
+from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.records import Box
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Identity, Run, Tracklet
 from reid_pipeline.storage.settlement import assignments, survivor_of
@@ -79,10 +80,13 @@ class JourneyRecord:
 
 
 def read_identities(
-    session: Session, camera: str | None, since_us: int | None, until_us: int | None
+    session: Session, asked: tuple[str | None, int | None, int | None], seen_cameras: Collection[str] | None
 ) -> tuple[IdentityOverview, ...]:
-    """See `Repository.identities`."""
+    """See `Repository.identities`: camera, since and until; of all cameras where `seen_cameras` is None."""
+    camera, since_us, until_us = asked
     chosen: list[ColumnElement[bool]] = []
+    if seen_cameras is not None:
+        chosen.append(Camera.name.in_(seen_cameras))
     if camera is not None:
         chosen.append(Camera.name == camera)
     if since_us is not None:
@@ -124,8 +128,8 @@ def _overview(
     )
 
 
-def read_journey(session: Session, identity: int) -> JourneyRecord:
-    """See `Repository.journey`."""
+def read_journey(session: Session, identity: int, seen_cameras: Collection[str] | None) -> JourneyRecord:
+    """See `Repository.journey`: what some cameras saw of it, or all where that is None."""
     connection = session.connection()
     survivor = survivor_of(connection, identity)
     merged = select(Identity.id).where(Identity.merged_into == survivor).order_by(Identity.id)
@@ -142,7 +146,10 @@ def read_journey(session: Session, identity: int) -> JourneyRecord:
             camera, number, first_us, last_us, probabilities.get(row), views.get(row, 0), tuple(crops.get(row, ()))
         )
         for row, camera, number, first_us, last_us in session.execute(query)
+        if seen_cameras is None or camera in seen_cameras
     )
+    if seen_cameras is not None and not tracklets:
+        raise UnknownRecord(f"identity {identity} is not in the database; it was never opened")
     runs = select(Run.models).where(Run.id.in_(select(Tracklet.run_id).where(Tracklet.identity == survivor)))
     models = tuple(session.scalars(runs.order_by(Run.id)))
     return JourneyRecord(survivor, tuple(session.scalars(merged)), tracklets, models)

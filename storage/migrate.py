@@ -42,7 +42,7 @@ def migrate(connection: Connection) -> None:
 
 def _check_origin(connection: Connection, current: str | None, known: Collection[str]) -> None:
     if current is None and inspect(connection).get_table_names():
-        raise NotASiteDatabase("it is a SQLite database of another program; choose another data_dir")
+        raise NotASiteDatabase("it holds tables of another program; expected an empty database, or that of a site")
     if current is not None and current not in known:
         raise NewerSchema(
             f"its schema is {current}, this version of reid-pipeline knows schemas up to {SCHEMA_REVISION}; "

@@ -7,8 +7,26 @@ from collections.abc import Sequence
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from reid_pipeline.storage.cases import is_held
 from reid_pipeline.storage.corpus_writing import remove_tracklets
+from reid_pipeline.storage.errors import ErasureRefused
 from reid_pipeline.storage.schema import CorpusTracklet, Crop, Identity, Tracklet
+from reid_pipeline.storage.schema_governance import ErasedSource
+
+
+def check_removable(session: Session, source_id: int, location: str) -> None:
+    """Checks that a source may be read anew.
+
+    Raises:
+        ErasureRefused: It shows somebody who was erased, or an open case holds some of it.
+    """
+    if session.scalar(select(exists().where(ErasedSource.source_id == source_id))):
+        raise ErasureRefused(
+            f"{location}: shows somebody who was erased: expected another recording; to read it anew would bring them "
+            "back"
+        )
+    if session.scalar(select(exists().where(Tracklet.source_id == source_id, is_held()))):
+        raise ErasureRefused(f"{location}: an open case holds some of what it gave: close the case first")
 
 
 def remove_results(session: Session, source_id: int) -> Sequence[str]:

@@ -24,6 +24,7 @@ from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import read_history
 from reid_pipeline.storage.journeys import IdentityOverview, JourneyRecord, read_identities, read_journey
 from reid_pipeline.storage.operator_words import read_links, read_news
+from reid_pipeline.storage.permissions import MACHINE_ACCESS, Access, Permission
 from reid_pipeline.storage.records import (
     CameraTotals,
     GalleryRow,
@@ -38,7 +39,7 @@ from reid_pipeline.storage.records import (
     Totals,
     TrackletBoxes,
 )
-from reid_pipeline.storage.removal import remove_results
+from reid_pipeline.storage.removal import check_removable, remove_results
 from reid_pipeline.storage.row_ids import find_or_add_camera
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Identity, Model, Run, Segment, Site, Source, Tracklet
 from reid_pipeline.storage.tracklet_views import TrackletViews, ViewFilter, read_views
@@ -47,11 +48,19 @@ _ROWS_AT_ONCE = 500  # some 100 kB of boxes or vectors: enough that the cost per
 
 
 class Repository:
-    """Reads one site, and sets up runs, models and sources."""
+    """Reads one site, and sets up runs, models and sources.
 
-    def __init__(self, database: Database, crops: CropStore) -> None:
+    Args:
+        database: Of the site.
+        crops: Its pictures.
+        access: Of whoever asks: what is about people is only what they may see, and `NotAllowed` where that is nothing
+            at all. A run and what learns may see everything.
+    """
+
+    def __init__(self, database: Database, crops: CropStore, access: Access = MACHINE_ACCESS) -> None:
         self._database = database
         self._crops = crops
+        self._access = access
 
     # Runs
 
@@ -130,11 +139,15 @@ class Repository:
         Args:
             spec: What is to be read.
             again: Whether to begin anew with the start of `spec`, and to remove what this source gave before.
+
+        Raises:
+            ErasureRefused: It was to begin anew, but shows somebody who was erased, or something that a case holds.
         """
         removed: Sequence[str] = ()
         with self._database.session_scope(write=True) as session:
             source = _find_or_add_source(session, spec)
             if again:
+                check_removable(session, source.id, spec.location)
                 removed = remove_results(session, source.id)
                 source.frames_committed, source.finished, source.start_us = 0, False, spec.start_us
             state = SourceState(source.id, source.start_us, source.frames_committed, source.finished)
@@ -154,8 +167,11 @@ class Repository:
 
     def tracklet_views(self, model_hash: str, wanted: ViewFilter) -> Iterator[TrackletViews]:
         """Tracklets with their views by one model, by camera and number; a tracklet without such views is left out."""
-        with self._database.session_scope() as session:
-            yield from read_views(session, model_hash, wanted)
+        self._access.require(Permission.SEARCH)
+        narrowed = self._access.narrow(wanted)
+        if narrowed is not None:
+            with self._database.session_scope() as session:
+                yield from read_views(session, model_hash, narrowed)
 
     def calibrations(self, model_hash: str) -> tuple[CalibrationRecord, ...]:
         """What similarities by a model mean here; empty where nothing was learnt yet."""
@@ -186,9 +202,9 @@ class Repository:
     # Tracklets
 
     def camera_names(self) -> tuple[str, ...]:
-        """All cameras that were ever read, by name."""
+        """All cameras that were ever read and may be seen, by name."""
         with self._database.session_scope() as session:
-            return tuple(session.scalars(select(Camera.name).order_by(Camera.name)))
+            return self._access.only(session.scalars(select(Camera.name)).all())
 
     def tracklet_boxes(self, camera: str, source_id: int | None = None) -> Iterator[TrackletBoxes]:
         """The tracklets of one source of a camera with all their boxes, by number.
@@ -197,12 +213,16 @@ class Repository:
             camera: Name of the camera; an unknown one has no tracklets.
             source_id: Which source; the current one if left out.
         """
+        if not self._may_see(camera):
+            return iter(())
         chosen = Source.current if source_id is None else Source.id == source_id
         source = select(Source.id).join(Camera, Camera.id == Source.camera_id).where(Camera.name == camera, chosen)
         return self._read_boxes(_boxes_query().where(Tracklet.source_id == source.scalar_subquery()))
 
     def tracklet_boxes_between(self, camera: str, since_us: int, until_us: int) -> Iterator[TrackletBoxes]:
         """The boxes of a camera with ``since_us <= time_us < until_us``, whatever the source, by tracklet number."""
+        if not self._may_see(camera):
+            return
         query = _boxes_query().where(
             Tracklet.camera_id == select(Camera.id).where(Camera.name == camera).scalar_subquery(),
             Tracklet.last_us >= since_us,
@@ -252,8 +272,8 @@ class Repository:
             .where(Model.hash == model_hash, Embedding.time_us >= since_us)
             .order_by(Embedding.time_us, Camera.name, Tracklet.number)
         )
-        with self._database.session_scope() as session:
-            rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
+        query = query.execution_options(yield_per=_ROWS_AT_ONCE)
+        with self._database.session_scope() as session, session.execute(query) as rows:
             for identity, camera, number, time_us, quality, vector, first_us, last_us in rows:
                 array = np.frombuffer(vector, "<f4").astype(np.float32)
                 yield GalleryRow(identity, camera, number, time_us, quality, array, first_us, last_us)
@@ -272,8 +292,10 @@ class Repository:
 
     def identity_history(self, identity: int) -> tuple[IdentityLogRecord, ...]:
         """The decisions that name an identity on either side, oldest first."""
+        self._access.require(Permission.SEE)
         with self._database.session_scope() as session:
-            return read_history(session, identity)
+            entries = read_history(session, identity)
+        return tuple(each for each in entries if each.camera is None or self._access.sees(each.camera))
 
     def identities(
         self, camera: str | None = None, since_us: int | None = None, until_us: int | None = None
@@ -285,17 +307,19 @@ class Repository:
             since_us: Tracklets that last at least until then.
             until_us: Tracklets that begin before then.
         """
+        self._access.require(Permission.SEE)
         with self._database.session_scope() as session:
-            return read_identities(session, camera, since_us, until_us)
+            return read_identities(session, (camera, since_us, until_us), self._access.cameras)
 
     def journey(self, identity: int) -> JourneyRecord:
         """Where an identity went, or who it was merged into.
 
         Raises:
-            UnknownRecord: It was never opened.
+            UnknownRecord: It was never opened, or no camera that may be seen saw it.
         """
+        self._access.require(Permission.SEE)
         with self._database.session_scope() as session:
-            return read_journey(session, identity)
+            return read_journey(session, identity, self._access.cameras)
 
     def operator_links(self) -> tuple[OperatorLink, ...]:
         """What operators have said about pairs of tracklets, in the order of cameras and numbers.
@@ -315,9 +339,13 @@ class Repository:
         with self._database.session_scope() as session:
             return read_news(session.connection(), after)
 
+    def _may_see(self, camera: str) -> bool:
+        self._access.require(Permission.SEE)
+        return self._access.sees(camera)
+
     def _read_boxes(self, query: Select[int, int | None, bytes]) -> Iterator[TrackletBoxes]:
-        with self._database.session_scope() as session:
-            rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
+        query = query.execution_options(yield_per=_ROWS_AT_ONCE)
+        with self._database.session_scope() as session, session.execute(query) as rows:
             yield from _join_segments(rows)
 
 

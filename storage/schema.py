@@ -2,7 +2,7 @@
 
 Times are integer microseconds since 1970 UTC (``*_us``). Numbers of tracklets and identities come from counters that
 only grow (`Camera.next_number`, `Site.next_identity`), so a number is never given twice, whatever was deleted. Row ids
-that other parts may keep (an index, a report) are ``AUTOINCREMENT`` for the same reason.
+that other parts may keep (an index, a report) are ``AUTOINCREMENT`` for the same reason, or come from sequences.
 
 These classes stay inside this package; the values that leave it are in `records`.
 
@@ -22,18 +22,22 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    String,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 # SQLite counts rows only in a column that is exactly INTEGER; elsewhere 32 bits would be used up in two years.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 Microseconds = BigInteger()
-_NEVER_REUSED = {"sqlite_autoincrement": True}
+# The order of names is that of their code points, as in Python, whatever the language of a server is.
+Name = String().with_variant(String(collation="C"), "postgresql")
+_NEVER_REUSED = {"sqlite_autoincrement": True}  # PostgreSQL counts by sequences, which never go back
+_HAS_DIGEST = text("digest IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -72,7 +76,7 @@ class Camera(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(Name)
     next_number: Mapped[int]
 
 
@@ -97,7 +101,13 @@ class Source(Base):
     __table_args__ = (
         UniqueConstraint("camera_id", "fingerprint"),  # open_source: is this file known?
         # tracklet_boxes: the current source of a camera; unique, so there can be only one.
-        Index("ix_sources_current", "camera_id", unique=True, sqlite_where=text("current = 1")),
+        Index(
+            "ix_sources_current",
+            "camera_id",
+            unique=True,
+            sqlite_where=text("current = 1"),
+            postgresql_where=text("current"),
+        ),
         _NEVER_REUSED,
     )
 
@@ -157,7 +167,9 @@ class Tracklet(Base):
         Index("ix_tracklets_source", "source_id", "number"),  # tracklet_boxes; open_source(again): what a source gave
         Index("ix_tracklets_identity", "identity"),  # merge; is an identity vacant?
         Index("ix_tracklets_run", "run_id"),  # totals of one run
-        Index("ix_tracklets_open", "id", sqlite_where=text("closed = 0")),  # close_stale_tracklets
+        Index("ix_tracklets_first", "first_us"),  # retention: the oldest
+        # close_stale_tracklets
+        Index("ix_tracklets_open", "id", sqlite_where=text("closed = 0"), postgresql_where=text("NOT closed")),
         _NEVER_REUSED,
     )
 
@@ -197,6 +209,7 @@ class Crop(Base):
     __tablename__ = "crops"
     __table_args__ = (
         UniqueConstraint("tracklet_id", "frame"),  # a better view replaces the one of a frame; what a source gave
+        Index("ix_crops_time", "time_us"),  # retention: the oldest
         _NEVER_REUSED,
     )
 
@@ -376,7 +389,7 @@ class CorpusItem(Base):
         Index("ix_corpus_items_tracklet", "tracklet_id", "time_us"),  # items of tracklets in order of time
         Index("ix_corpus_items_shard", "shard_id", "offset"),  # expire, shrink; the gaps of a shard
         # add: which of these are stored already?
-        Index("ix_corpus_items_digest", "digest", sqlite_where=text("digest IS NOT NULL")),
+        Index("ix_corpus_items_digest", "digest", sqlite_where=_HAS_DIGEST, postgresql_where=_HAS_DIGEST),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)

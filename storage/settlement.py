@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, exists, func, or_, select, update
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.records import EventType
 from reid_pipeline.storage.schema import Identity, IdentityLogEntry, Tracklet, UndoneDecision
+from reid_pipeline.storage.typed_numbers import has_number
 
 # In a condition on `IdentityLogEntry`.
 IS_UNDONE = exists().where(UndoneDecision.log_id == IdentityLogEntry.id)
@@ -25,8 +26,8 @@ def survivor_of(connection: Connection, identity: int | None) -> int:
     Raises:
         UnknownRecord: It was never opened.
     """
-    query = select(func.coalesce(Identity.merged_into, Identity.id)).where(Identity.id == identity)
-    survivor: int | None = connection.scalar(query)
+    query = select(func.coalesce(Identity.merged_into, Identity.id))
+    survivor: int | None = connection.scalar(query.where(has_number(Identity.id, identity or 0)))
     if survivor is None:
         raise UnknownRecord(f"identity {identity} is not in the database; it was never opened")
     return survivor

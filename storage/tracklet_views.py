@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session
 
+from reid_pipeline.storage.index_hints import off_index
 from reid_pipeline.storage.schema import Camera, Embedding, Model, Tracklet
+from reid_pipeline.storage.typed_numbers import has_number
 
 _ROWS_AT_ONCE = 2_000  # some megabytes of vectors
 
@@ -28,6 +30,7 @@ class ViewFilter:
         identity: Those of this identity, a survivor.
         tracklet: The one of this camera and number.
         newest: No more than so many that began last.
+        rows: Those of these rows of the database, of which there are at most some thousands.
     """
 
     cameras: tuple[str, ...] = ()
@@ -36,6 +39,7 @@ class ViewFilter:
     identity: int | None = None
     tracklet: tuple[str, int] | None = None
     newest: int | None = None
+    rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,9 +70,9 @@ class TrackletViews:
 def read_views(session: Session, model_hash: str, wanted: ViewFilter) -> Iterator[TrackletViews]:
     """See `Repository.tracklet_views`."""
     query = _query(model_hash).where(*_conditions(wanted))
-    rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
-    for _, views in groupby(rows, key=itemgetter(0, 1)):
-        yield _views(list(views))
+    with session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
+        for _, views in groupby(rows, key=itemgetter(0, 1)):
+            yield _views(list(views))
 
 
 def _query(model_hash: str) -> Select[str, int, int, int | None, int, int, float, bytes]:
@@ -87,9 +91,9 @@ def _query(model_hash: str) -> Select[str, int, int, int | None, int, int, float
         .select_from(Embedding)
         .join(Tracklet, Tracklet.id == Embedding.tracklet_id)
         .join(Camera, Camera.id == Tracklet.camera_id)
-        # The addition keeps SQLite from the index by model. It goes through the tracklets, whose index has this order,
-        # and so never has to sort vectors.
-        .where(Embedding.model_id + 0 == model)
+        # Without the index by model SQLite goes through the tracklets, whose index has this order, and so never has to
+        # sort vectors.
+        .where(off_index(Embedding.model_id) == model)
         .order_by(Tracklet.camera_id, Tracklet.number)
     )
 
@@ -102,12 +106,14 @@ def _conditions(wanted: ViewFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.until_us is not None:
         yield Tracklet.first_us < wanted.until_us
     if wanted.identity is not None:
-        yield Tracklet.identity == wanted.identity
+        yield has_number(Tracklet.identity, wanted.identity)
     if wanted.tracklet is not None:
         yield Camera.name == wanted.tracklet[0]
-        yield Tracklet.number == wanted.tracklet[1]
+        yield has_number(Tracklet.number, wanted.tracklet[1])
     if wanted.newest is not None:
         yield Tracklet.id.in_(select(Tracklet.id).order_by(Tracklet.id.desc()).limit(wanted.newest))
+    if wanted.rows is not None:
+        yield Tracklet.id.in_(wanted.rows)
 
 
 def _views(rows: Sequence[Row[str, int, int, int | None, int, int, float, bytes]]) -> TrackletViews:

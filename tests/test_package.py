@@ -89,6 +89,7 @@ def test_the_template_is_valid_and_says_the_defaults(tmp_path: Path) -> None:
 def test_the_commented_lines_of_the_template_are_valid_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REID_USER", "admin")
     monkeypatch.setenv("REID_PASSWORD", "secret")
+    monkeypatch.setenv("REID_DB_PASSWORD", "secret")
     head, _, body = TEMPLATE.partition("\nsite:")
     assert "reid-pipeline validate" in head
     lines = [line.replace("# ", "", 1) if line.lstrip().startswith("#") else line for line in body.splitlines()]

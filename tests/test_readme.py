@@ -83,6 +83,7 @@ def test_the_example_of_the_readme_is_valid(tmp_path, monkeypatch):
 
     monkeypatch.setenv("REID_USER", "viewer")
     monkeypatch.setenv("REID_PASSWORD", "secret")
+    monkeypatch.setenv("REID_DB_PASSWORD", "secret")
     whole, *parts = examples_of_readme()
     settings = load_settings(write_settings(tmp_path, whole))
     assert list(settings.cameras) == ["lobby", "hall"]

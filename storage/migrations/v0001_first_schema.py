@@ -7,6 +7,7 @@ revision = "0001"
 down_revision = None
 
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -29,7 +30,7 @@ def _create_cameras() -> None:
     op.create_table(
         "cameras",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("name", _NAME, nullable=False),
         sa.Column("next_number", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_cameras"),
         sa.UniqueConstraint("name", name="uq_cameras_name"),
@@ -105,7 +106,14 @@ def _create_sources() -> None:
         sa.UniqueConstraint("camera_id", "fingerprint", name="uq_sources_camera_id_fingerprint"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_sources_current", "sources", ["camera_id"], unique=True, sqlite_where=sa.text("current = 1"))
+    op.create_index(
+        "ix_sources_current",
+        "sources",
+        ["camera_id"],
+        unique=True,
+        sqlite_where=sa.text("current = 1"),
+        postgresql_where=sa.text("current"),
+    )
 
 
 def _create_tracklets() -> None:
@@ -131,7 +139,13 @@ def _create_tracklets() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_tracklets_identity", "tracklets", ["identity"])
-    op.create_index("ix_tracklets_open", "tracklets", ["id"], sqlite_where=sa.text("closed = 0"))
+    op.create_index(
+        "ix_tracklets_open",
+        "tracklets",
+        ["id"],
+        sqlite_where=sa.text("closed = 0"),
+        postgresql_where=sa.text("NOT closed"),
+    )
     op.create_index("ix_tracklets_run", "tracklets", ["run_id"])
     op.create_index("ix_tracklets_source", "tracklets", ["source_id", "number"])
 

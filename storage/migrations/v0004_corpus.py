@@ -89,7 +89,10 @@ def _create_items() -> None:
     )
     op.create_index("ix_corpus_items_tracklet", "corpus_items", ["tracklet_id", "time_us"])
     op.create_index("ix_corpus_items_shard", "corpus_items", ["shard_id", "offset"])
-    op.create_index("ix_corpus_items_digest", "corpus_items", ["digest"], sqlite_where=sa.text("digest IS NOT NULL"))
+    has_digest = sa.text("digest IS NOT NULL")
+    op.create_index(
+        "ix_corpus_items_digest", "corpus_items", ["digest"], sqlite_where=has_digest, postgresql_where=has_digest
+    )
 
 
 def _create_learning_runs() -> None:

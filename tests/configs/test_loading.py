@@ -1,3 +1,4 @@
+import json
 import logging
 import textwrap
 from datetime import UTC, datetime, timedelta
@@ -159,6 +160,25 @@ def test_a_password_in_the_file_is_warned_about(tmp_path: Path, caplog: pytest.L
         load_settings(_write(tmp_path, "cameras:\n  hall: {inputs: [{path: 'rtsp://u:hunter2@cam/x'}]}\n"))
     assert len(caplog.messages) == 1
     assert "cameras.yaml:2: cameras.hall.inputs[0].path holds a password" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "warnings"),
+    [
+        ("postgresql://reid@db:5432/site?sslmode=require", 0),
+        ("postgresql:///site", 0),
+        ("postgresql://reid:hunter2@db/site", 1),
+        ("postgresql://reid@db/site?password=hunter2", 1),
+    ],
+)
+def test_a_database_may_name_its_user(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, warnings: int
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings = load_settings(_write(tmp_path, f"site: {{database: '{url}'}}\n{HALL}"))
+    assert len(caplog.messages) == warnings
+    assert settings.site.database == url
+    assert "hunter2" not in json.dumps(non_default(settings)) + caplog.text
     assert "hunter2" not in caplog.text
 
 
@@ -219,8 +239,9 @@ def test_a_password_in_the_file_is_warned_about(tmp_path: Path, caplog: pytest.L
             "cameras.yaml:2: association.memory: 2 days: expected text like 90s or 30m or 48h or 7d",
         ),
         (
-            "site: {database: 'postgresql://u:p@db/x'}\n" + HALL,
-            "cameras.yaml:1: site.database: postgresql://***@db/x: not built yet, remove it: expected null",
+            "site: {database: 'mysql://u:p@db/x'}\n" + HALL,
+            "cameras.yaml:1: site.database: mysql://***@db/x: expected text like "
+            "postgresql://***@db.example.org/site, or null",
         ),
         (
             "defaults: {detect: {fps: 0}}\n" + HALL,
@@ -290,7 +311,7 @@ def test_zones_are_a_mapping(tmp_path: Path, zones: str) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (HALL + "retention: {crops: 72h}", "retention.crops"),
+        (HALL + "retention: {clips: 72h}", "retention.clips"),
         (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),
     ],

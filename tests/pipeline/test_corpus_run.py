@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reid_pipeline.configs.settings import Settings
-from reid_pipeline.pipeline.corpus_upkeep import CorpusUpkeep
+from reid_pipeline.pipeline.upkeep import Upkeep
 from reid_pipeline.storage.corpus_records import CorpusCrop, ImportedTracklet
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.database import open_database
@@ -105,9 +105,14 @@ def test_footage_that_is_too_old_to_keep_is_not_collected(tmp_path, scene, caplo
 
 
 @pytest.fixture
-def store(tmp_path):
+def database(tmp_path):
     with open_database(tmp_path / "data") as database:
-        yield CorpusStore(database, shard_bytes=1_000_000)
+        yield database
+
+
+@pytest.fixture
+def store(database):
+    return CorpusStore(database, shard_bytes=1_000_000)
 
 
 def fill(store, ages_days):
@@ -124,23 +129,23 @@ def settings(**sections):
     return Settings.model_validate({"cameras": {"hall": {"inputs": [{"path": "a"}]}}, **sections})
 
 
-def test_a_run_begins_within_time_and_size(store):
+def test_a_run_begins_within_time_and_size(database, store):
     fill(store, [40, 29, 5, 4, 3])
-    upkeep = CorpusUpkeep(store, settings())
+    upkeep = Upkeep(database, settings(), live=False)
     upkeep.begin()
     assert [each.number for each in store.tracklets()] == [2, 3, 4, 5]
-    CorpusUpkeep(store, settings(corpus={"max_size": "2MB"})).begin()
+    Upkeep(database, settings(corpus={"max_size": "2MB"}), live=False).begin()
     assert [each.number for each in store.tracklets()] == [4, 5]
     assert upkeep.keeps(int((datetime.now(UTC) - timedelta(days=29)).timestamp() * 1e6))
     assert not upkeep.keeps(int((datetime.now(UTC) - timedelta(days=31)).timestamp() * 1e6))
 
 
-def test_a_run_goes_on_a_little_at_a_time(store, monkeypatch):
+def test_a_run_goes_on_a_little_at_a_time(database, store, monkeypatch):
     fill(store, [50, 45, 40, 5, 4, 3])
-    upkeep = CorpusUpkeep(store, settings(corpus={"max_size": "1MB"}))
+    upkeep = Upkeep(database, settings(corpus={"max_size": "1MB"}), live=False)
     upkeep.go_on()
     assert len(list(store.tracklets())) == 6  # not yet due
-    monkeypatch.setattr("reid_pipeline.pipeline.corpus_upkeep.EVERY_S", 0.0)
+    monkeypatch.setattr("reid_pipeline.pipeline.upkeep.EVERY_S", 0.0)
     upkeep.go_on()
     assert [each.number for each in store.tracklets()] == [5, 6]
     upkeep.go_on()

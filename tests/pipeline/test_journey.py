@@ -11,6 +11,7 @@ import pytest
 from reid_pipeline.pipeline.journey_page import Picture, Stay, journey_page
 from reid_pipeline.storage.corrections import Corrections
 from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.permissions import Access, Role
 from tests.pipeline.identity_site import CommandSite, jpeg, write_site
 
 
@@ -179,7 +180,7 @@ def test_a_journey_of_nobody_is_one_line(site):
 
 def test_an_identity_without_a_tracklet_has_an_empty_journey(site, tmp_path):
     with open_database(site.data_dir) as database:
-        Corrections(database, "anna").split(1, [("hall", 1)])
+        Corrections(database, Access("anna", Role.OPERATOR)).split(1, [("hall", 1)])
         with database.session_scope(write=True) as session:
             session.connection().exec_driver_sql("DELETE FROM tracklets WHERE identity = 3")
     code, journey = site.call("journey", 3, "--export", tmp_path / "out")

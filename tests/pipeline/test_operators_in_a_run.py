@@ -19,6 +19,7 @@ from reid_pipeline.storage.corrections import Corrections
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.errors import CorrectionRefused
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes, GalleryRow, NewTracklet, RunStatus, SourceSpec
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.writer import Writer
@@ -35,7 +36,7 @@ class RunningSite:
         self.database = database
         self.crops = CropStore(database.data_dir)
         self.repository = Repository(database, self.crops)
-        self.anna = Corrections(database, "anna")
+        self.anna = Corrections(database, Access("anna", Role.OPERATOR))
         self.run_id = self.repository.begin_run({}, {}, 0)
         names = sorted({each.camera for each in tracklets})
         self.sources = {

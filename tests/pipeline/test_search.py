@@ -20,6 +20,7 @@ from reid_pipeline.storage.calibrations import CalibrationRecord
 from reid_pipeline.storage.corrections import Corrections
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes, ModelRecord, View
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.tracklet_views import ViewFilter
@@ -257,7 +258,7 @@ class TestStoredQuery:
         crowd = draw_crowd(people=3, sightings=2)
         store_crowd(tmp_path, crowd)
         with open_site(None, tmp_path) as site:
-            Corrections(site.database, "anna", "").merge(1, 3)
+            Corrections(site.database, Access("anna", Role.OPERATOR), "").merge(1, 3)
             assert len(query_of_identity(site, 3).own) == 4
 
 

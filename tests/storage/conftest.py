@@ -102,8 +102,8 @@ class SampleSite:
 
 
 @pytest.fixture
-def site(tmp_path):
-    with open_database(tmp_path / "data") as database:
+def site(tmp_path, database_url):
+    with open_database(tmp_path / "data", database_url) as database:
         crops = CropStore(database.data_dir)
         repository = Repository(database, crops)
         run_id = repository.begin_run({"detector": {"min_confidence": 0.4}}, {"reid": "m1"}, NOON_US)

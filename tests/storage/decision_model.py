@@ -6,6 +6,7 @@ import random
 
 from reid_pipeline.storage.corrections import Corrections
 from reid_pipeline.storage.errors import CorrectionRefused
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes, EventType, IdentityEvent
 
 
@@ -63,7 +64,7 @@ class Chance:
 
     def __init__(self, site, tracklets, seed):
         self.site, self.random = site, random.Random(seed)
-        self.anna = Corrections(site.database, "anna")
+        self.anna = Corrections(site.database, Access("anna", Role.OPERATOR))
         self.log = SlowLog(tracklets)
 
     def step(self):

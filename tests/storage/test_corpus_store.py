@@ -287,6 +287,7 @@ class TestDeath:
         assert not stray.parent.exists()
         assert names(store) == ["a"]
 
+    @pytest.mark.parametrize("database_url", [None], ids=["sqlite"])  # PostgreSQL gives no number again
     def test_the_name_of_a_failed_shard_can_come_again(self, site, store, origin, monkeypatch):
         def die(*_):
             raise StorageError("killed")

@@ -8,6 +8,7 @@ import pytest
 from reid_pipeline.storage.corrections import Correction, Corrections
 from reid_pipeline.storage.errors import CorrectionRefused
 from reid_pipeline.storage.identity_log import BESIDE_A_RUN
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import (
     Changes,
     EventType,
@@ -39,7 +40,7 @@ def crowd(site):
 @pytest.fixture
 def anna(crowd):
     """The corrections of an operator."""
-    return Corrections(crowd.database, "anna", "seen on the video")
+    return Corrections(crowd.database, Access("anna", Role.OPERATOR), "seen on the video")
 
 
 def state(site):
@@ -168,14 +169,19 @@ def test_vacancy_follows_what_is_undone(crowd, anna):
     [
         (lambda anna: anna.merge(1, 9), "identity 9: does not exist"),
         (lambda anna: anna.merge(2, 2), "identities 2 and 2: are one already"),
+        (lambda anna: anna.merge(1, 10**20), "identity 100000000000000000000: does not exist"),
         (lambda anna: anna.split(9, hall(1)), "identity 9: does not exist"),
+        (lambda anna: anna.split(1, hall(2**31)), "hall:2147483648: no tracklet of identity 1"),
         (lambda anna: anna.split(1, ()), "no tracklet was named"),
         (lambda anna: anna.split(1, hall(2)), "hall:2: no tracklet of identity 1"),
         (lambda anna: anna.split(1, [("door", 1)]), "door:1: no tracklet of identity 1"),
         (lambda anna: anna.split(1, hall(1)), "these are all its tracklets"),
         (lambda anna: anna.undo(9), "identity 9: does not exist"),
-        (lambda anna: Corrections(None, "machine"), "actor 'machine': expected the name of an operator"),
-        (lambda anna: Corrections(None, " "), "actor ' '"),
+        (
+            lambda anna: Corrections(None, Access("machine", Role.OPERATOR)),
+            "actor 'machine': expected the name of an operator",
+        ),
+        (lambda anna: Corrections(None, Access(" ", Role.OPERATOR)), "actor ' '"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(crowd, anna, correct, message):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.database import Database, open_database
 from reid_pipeline.storage.errors import (
     DataDirError,
     InputError,
@@ -59,9 +59,9 @@ def test_a_new_site_gets_its_pragmas_on_every_connection(tmp_path):
         assert (tmp_path / "a" / "b" / "site.db").is_file()
 
 
-def test_opening_again_keeps_what_is_there(tmp_path):
-    for expected in (1, 5):
-        with open_database(tmp_path) as database, database.session_scope(write=True) as session:
+def test_opening_again_keeps_what_is_there(tmp_path, database_url):
+    for url, expected in ((database_url, 1), (database_url, 5), (None, 5)):
+        with open_database(tmp_path, url) as database, database.session_scope(write=True) as session:
             assert session.scalar(text("SELECT next_identity FROM site")) == expected
             session.execute(text("UPDATE site SET next_identity = 5"))
 
@@ -110,15 +110,16 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
     other.close()
 
 
-def test_a_newer_schema_is_refused(tmp_path):
-    with open_database(tmp_path) as database, database.session_scope(write=True) as session:
+def test_a_newer_schema_is_refused(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database, database.session_scope(write=True) as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(NewerSchema, match=r"site\.db: its schema is 9999, .* up to \d{4}; update reid-pipeline"):
+    place = rf"{tmp_path}/site\.db" if database_url is None else r"postgresql:///.*/test\d+"
+    with pytest.raises(NewerSchema, match=rf"^{place}: its schema is 9999, .* up to \d{{4}}; update reid-pipeline$"):
         open_database(tmp_path)
 
 
-def test_an_error_rolls_the_whole_write_back(tmp_path):
-    with open_database(tmp_path) as database:
+def test_an_error_rolls_the_whole_write_back(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database:
         with pytest.raises(KeyError), database.session_scope(write=True) as session:
             session.execute(text("UPDATE site SET next_identity = 5"))
             raise KeyError
@@ -126,40 +127,56 @@ def test_an_error_rolls_the_whole_write_back(tmp_path):
             assert session.scalar(text("SELECT next_identity FROM site")) == 1
 
 
-def test_a_read_scope_keeps_nothing(tmp_path):
-    with open_database(tmp_path) as database:
+def test_a_read_scope_keeps_nothing(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database:
         with database.session_scope() as session:
             session.execute(text("UPDATE site SET next_identity = 5"))
         with database.session_scope() as session:
             assert session.scalar(text("SELECT next_identity FROM site")) == 1
 
 
-def test_what_sqlite_refuses_is_a_storage_error(tmp_path):
-    message = r"site\.db: CHECK constraint failed"
+def test_a_read_scope_sees_one_state(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database, database.session_scope() as reading:
+        assert reading.scalar(text("SELECT next_identity FROM site")) == 1
+        with database.session_scope(write=True) as session:
+            session.execute(text("UPDATE site SET next_identity = 5"))
+        assert reading.scalar(text("SELECT next_identity FROM site")) == 1
+
+
+def test_what_the_database_refuses_is_a_storage_error(tmp_path, database_url):
+    message = r"site\.db: CHECK constraint failed" if database_url is None else r'violates check constraint "[^"\n]+"$'
     with (
-        open_database(tmp_path) as database,
+        open_database(tmp_path, database_url) as database,
         pytest.raises(StorageError, match=message),
         database.session_scope(write=True) as session,
     ):
         session.execute(text("INSERT INTO site VALUES (2, 1)"))
 
 
-def test_one_run_at_a_time(tmp_path):
-    with open_database(tmp_path) as database, python(HOLD_LOCK, tmp_path) as holder:
+def test_one_run_at_a_time(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database, python(HOLD_LOCK, tmp_path) as holder:
         assert holder.stdout.readline() == b"locked\n"
-        message = rf"another run \(process {holder.pid}\) is writing here; wait"
+        message = rf"another run \(process {holder.pid}( on \S+)?\) is writing here; wait"
         with pytest.raises(SiteBusy, match=message), database.lock_for_run():
             pytest.fail("two runs hold the lock")
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        with database.lock_for_run():
-            assert (tmp_path / "run.lock").read_text() == f"process {os.getpid()}"
+        take_lock(database)
+        with database.lock_for_run(), database.lock_for_learning():
+            assert database_url or (tmp_path / "run.lock").read_text() == f"process {os.getpid()}"
+            with pytest.raises(SiteBusy, match=rf"learning here already \(process {os.getpid()}"):
+                take_lock(database, Database.lock_for_learning)
         with database.lock_for_run():
             pass
 
 
-def test_other_processes_read_while_a_run_writes(tmp_path):
-    with open_database(tmp_path) as database, database.lock_for_run():
+def take_lock(database, lock=Database.lock_for_run):
+    with lock(database):
+        pass
+
+
+def test_other_processes_read_while_a_run_writes(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database, database.lock_for_run():
         with database.session_scope(write=True) as session:
             session.execute(text("UPDATE site SET next_identity = 5"))
             with python(READ_IDENTITY, tmp_path) as reader:
@@ -168,14 +185,15 @@ def test_other_processes_read_while_a_run_writes(tmp_path):
             assert reader.stdout.read() == b"5\n"
 
 
-def test_writers_wait_for_each_other(tmp_path):
+def test_writers_wait_for_each_other(tmp_path, database_url):
     def count_up(database):
         for _ in range(25):
             with database.session_scope(write=True) as session:
                 value = session.scalar(text("SELECT next_identity FROM site"))
                 session.execute(text("UPDATE site SET next_identity = :next"), {"next": value + 1})
 
-    with open_database(tmp_path) as one, open_database(tmp_path) as two, ThreadPoolExecutor(4) as threads:
+    url = database_url
+    with open_database(tmp_path, url) as one, open_database(tmp_path) as two, ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(count_up, database) for database in (one, two, one, two)]:
             done.result()
         with one.session_scope() as session:

@@ -16,8 +16,8 @@ END = LearningEnd(LearningStatus.DONE, "small-100", True, "better", {"retrieval"
 
 
 @pytest.fixture
-def database(tmp_path):
-    with open_database(tmp_path) as database:
+def database(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database:
         yield database
 
 

@@ -19,26 +19,81 @@ from reid_pipeline.storage.learning_runs import LearningRuns
 from reid_pipeline.storage.repository import Repository
 from reid_pipeline.storage.schema import SCHEMA_REVISION, Base
 
-OLD_SCHEMAS = sorted(Path(__file__).parent.glob("schema_*.sql"))
+SCHEMAS = Path(__file__).parent
+OLD_SCHEMAS = sorted(SCHEMAS.glob("schema_????.sql"))
+OLD_POSTGRESQL = sorted(SCHEMAS.glob("schema_????_postgresql.sql"))
 
 
-def load(data_dir, dump):
-    connection = sqlite3.connect(data_dir / "site.db")
-    connection.executescript(dump.read_text())
-    connection.close()
+class SqlitePlace:
+    """Where a site on SQLite may be made; nothing is there yet."""
+
+    def __init__(self, data_dir):
+        data_dir.mkdir()
+        self.data_dir, self.url = data_dir, None
+        self.address = f"sqlite:///{data_dir / 'site.db'}"
+
+    def load(self, script):
+        connection = sqlite3.connect(self.data_dir / "site.db")
+        connection.executescript(script)
+        connection.close()
+
+    def definitions(self):
+        """Name to the parts of the CREATE statement, in any order, for all tables and indices."""
+        connection = sqlite3.connect(self.data_dir / "site.db")
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        )
+        found = {name: sorted(" ".join(part.split()) for part in re.split(r"[(),]", sql)) for name, sql in rows}
+        connection.close()
+        return found
 
 
-def definitions(path):
-    """Name to the parts of the CREATE statement, in any order, for all tables and indices of a database."""
-    connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'")
-    found = {name: sorted(" ".join(part.split()) for part in re.split(r"[(),]", sql)) for name, sql in rows}
-    connection.close()
-    return found
+class PostgresqlPlace:
+    """The same on a server."""
+
+    def __init__(self, data_dir, server):
+        self.data_dir, self.url = data_dir, server.create(empty=True)
+        self.address = self.url.replace("postgresql:", "postgresql+psycopg:")
+        self._server = server
+
+    def load(self, script):
+        self._server.execute(script, self.url)
+
+    def definitions(self):
+        """All columns, constraints, indices and views."""
+        columns = (
+            "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default"
+            " FROM information_schema.columns WHERE table_schema = 'public'"
+        )
+        constraints = (
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace"
+        )
+        indices = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        found = [row for query in (columns, constraints, indices) for row in self._server.execute(query, self.url)]
+        return {row for row in found if row[0] != "alembic_version"}
 
 
-def differences(path):
-    engine = create_engine(f"sqlite:///{path}")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def make_place(request, tmp_path):
+    """Makes places, each by its name."""
+    if request.param == "sqlite":
+        yield lambda name: SqlitePlace(tmp_path / name)
+        return
+    server = request.getfixturevalue("postgresql")
+    places = []
+
+    def make(name):
+        places.append(PostgresqlPlace(tmp_path / name, server))
+        return places[-1]
+
+    yield make
+    for place in places:
+        server.drop(place.url)
+
+
+def differences(place):
+    engine = create_engine(place.address)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         found = compare_metadata(context, Base.metadata)
@@ -46,14 +101,15 @@ def differences(path):
     return found
 
 
-def test_a_new_site_has_exactly_the_tables_of_the_models(tmp_path):
-    open_database(tmp_path / "migrated").close()
-    assert differences(tmp_path / "migrated" / "site.db") == []
-    engine = create_engine(f"sqlite:///{tmp_path / 'models.db'}")
+def test_a_new_site_has_exactly_the_tables_of_the_models(make_place):
+    migrated, models = make_place("migrated"), make_place("models")
+    open_database(migrated.data_dir, migrated.url).close()
+    assert differences(migrated) == []
+    engine = create_engine(models.address)
     Base.metadata.create_all(engine)
     engine.dispose()
     # The comparison above does not look at CHECK, AUTOINCREMENT and the WHERE of an index; the statements show them.
-    assert definitions(tmp_path / "migrated" / "site.db") == definitions(tmp_path / "models.db")
+    assert migrated.definitions() == models.definitions()
 
 
 def test_the_newest_step_is_the_schema_revision_and_steps_are_one_line():
@@ -65,12 +121,19 @@ def test_the_newest_step_is_the_schema_revision_and_steps_are_one_line():
     assert {path.stem for path in OLD_SCHEMAS} >= {f"schema_{SCHEMA_REVISION}"}
 
 
-@pytest.mark.parametrize("dump", OLD_SCHEMAS, ids=lambda path: path.stem)
-def test_an_old_site_is_brought_up_to_date_and_keeps_its_rows(tmp_path, dump):
-    load(tmp_path, dump)
-    open_database(tmp_path / "new").close()
-    with open_database(tmp_path) as database:
-        repository = Repository(database, CropStore(tmp_path))
+@pytest.mark.parametrize(
+    ("make_place", "dump"),
+    [("sqlite", path) for path in OLD_SCHEMAS]
+    + [pytest.param("postgresql", path, marks=pytest.mark.postgresql) for path in OLD_POSTGRESQL],
+    indirect=["make_place"],
+    ids=lambda value: value.stem if isinstance(value, Path) else value,
+)
+def test_an_old_site_is_brought_up_to_date_and_keeps_its_rows(make_place, dump):
+    old, new = make_place("old"), make_place("new")
+    old.load(dump.read_text())
+    open_database(new.data_dir, new.url).close()
+    with open_database(old.data_dir, old.url) as database:
+        repository = Repository(database, CropStore(old.data_dir))
         (boxes,) = repository.tracklet_boxes("hall")
         assert (boxes.number, boxes.identity, boxes.frames.tolist()) == (7, 1, [25])
         assert boxes.boxes.tolist() == [[1, 2, 3, 4]]
@@ -83,15 +146,15 @@ def test_an_old_site_is_brought_up_to_date_and_keeps_its_rows(tmp_path, dump):
         assert calibrated == ([(("hall", "hall"), 18.75, 900)] if dump.stem >= "schema_0003" else [])
         learnt = [(each.end.model, each.start.settings) for each in LearningRuns(database).read()]
         assert learnt == ([("small-100", {"budget_s": 60.0})] if dump.stem >= "schema_0004" else [])
-    assert definitions(tmp_path / "site.db") == definitions(tmp_path / "new" / "site.db")
+        assert repository.begin_run({}, {}, 0) == 2  # the counters go on too
+    assert old.definitions() == new.definitions()
 
 
-def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path):
+def test_a_step_that_fails_leaves_the_database_as_it_was(make_place):
     # A view in the way of the last table: the tables before it were made by then.
-    connection = sqlite3.connect(tmp_path / "site.db")
-    connection.execute("CREATE VIEW embeddings AS SELECT 1")
-    connection.commit()
-    connection.close()
-    with pytest.raises(StorageError, match="embeddings already exists"):
-        open_database(tmp_path)
-    assert set(definitions(tmp_path / "site.db")) == {"embeddings"}
+    place = make_place("place")
+    place.load("CREATE VIEW embeddings AS SELECT 1 AS one")
+    before = place.definitions()
+    with pytest.raises(StorageError, match=r'"?embeddings"? already exists'):
+        open_database(place.data_dir, place.url)
+    assert place.definitions() == before

@@ -12,8 +12,14 @@ from sqlalchemy import Engine, event
 from reid_pipeline.storage.corpus_records import CorpusCrop, CorpusFilter, ImportedTracklet
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.records import Changes
+from reid_pipeline.storage.retention import Limits, Retention
 from reid_pipeline.storage.schema import Base
 from reid_pipeline.storage.tracklet_views import ViewFilter
+
+
+@pytest.fixture
+def database_url():
+    """SQLite alone: PostgreSQL makes its plans by how many rows there are."""
 
 
 @contextmanager
@@ -67,6 +73,18 @@ QUESTIONS = {
         {"ix_tracklets_identity", "ix_embeddings_tracklet"},
     ),
     "models in use": (lambda site: site.repository.embedding_models(), {"ix_embeddings_model_time"}),
+    "retention of crops": (lambda site: Retention(site.database).remove(Limits(crops=1)), {"ix_crops_time"}),
+    "retention of tracklets": (
+        lambda site: Retention(site.database).remove(Limits(tracks=1)),
+        {
+            "ix_tracklets_first",
+            "ix_tracklets_identity",
+            "ix_segments_tracklet",
+            "ix_embeddings_tracklet",
+            "ix_identity_log_tracklet",
+            "ix_decision_tracklets_tracklet",
+        },
+    ),
     "totals of a run": (lambda site: site.repository.totals(1), {"ix_tracklets_run"}),
     "stale tracklets": (lambda site: site.repository.close_stale_tracklets(), {"ix_tracklets_open"}),
     "history": (

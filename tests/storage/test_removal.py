@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from reid_pipeline.storage.cases import Cases, Hold
+from reid_pipeline.storage.errors import ErasureRefused
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes, SourceProgress, SourceState
 
 
@@ -58,3 +61,15 @@ def test_numbers_go_on_after_again(twice):
 
 def test_again_on_a_source_that_is_new(site):
     assert site.source(again=True, start_us=5) == SourceState(1, 5, 0, False)
+
+
+def test_again_keeps_what_an_open_case_holds(twice):
+    cases = Cases(twice.database, Access("ada", Role.ADMIN))
+    number = cases.open("theft", "report 12")
+    cases.hold(number, Hold(identity=2))
+    with pytest.raises(ErasureRefused, match="an open case holds some"):
+        twice.source(again=True)
+    assert twice.source().frames_committed == 10
+
+    cases.close(number)
+    assert twice.source(again=True).frames_committed == 0

@@ -66,14 +66,17 @@ def test_a_tracklet_comes_with_all_its_views_by_one_model(filled):
         ({"identity": 2}, ["door 1"]),
         ({"identity": 9}, []),
         ({"tracklet": ("hall", 2)}, ["hall 2"]),
+        ({"identity": 10**20}, []),
         ({"tracklet": ("door", 2)}, []),
+        ({"tracklet": ("hall", 2**31)}, []),
         ({"newest": 1}, ["door 1"]),
         ({"newest": 2, "cameras": ("hall",)}, ["hall 2"]),
     ],
 )
 def test_what_is_wanted(filled, wanted, expected):
-    frames = {f"{key}_us": filled.time_us(wanted.pop(key)) for key in ("since", "until") if key in wanted}
-    assert [f"{camera} {number}" for camera, number in keys(filled, **wanted, **frames)] == expected
+    frames = {f"{key}_us": filled.time_us(wanted[key]) for key in ("since", "until") if key in wanted}
+    others = {key: value for key, value in wanted.items() if key not in ("since", "until")}
+    assert [f"{camera} {number}" for camera, number in keys(filled, **others, **frames)] == expected
 
 
 def test_the_models_in_use(filled):

@@ -1,0 +1,94 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from reid_pipeline.pipeline.access import RECORDS_NAME, OthersBlurred, blur_boxes, export_access
+from reid_pipeline.pipeline.journey import MANIFEST
+from reid_pipeline.storage.audit_log import Action, AuditLog
+from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.records import (
+    BoxRun,
+    Changes,
+    EventType,
+    IdentityEvent,
+    ModelRecord,
+    NewTracklet,
+    SourceSpec,
+    View,
+)
+from reid_pipeline.storage.repository import Repository
+from reid_pipeline.storage.writer import Writer
+
+TIME_US = 1_763_640_000_000_000
+SIZE = (120, 100)  # height and width of the frame
+HERS, HIS = (10.5, 5.0, 50.0, 105.0), (40.0, 20.0, 80.0, 110.0)
+
+
+def frame():
+    grey = np.random.default_rng(0).integers(0, 256, (*SIZE, 1)).astype(np.uint8)
+    return np.repeat(grey, 3, axis=2)  # a JPEG would blur noise of colours
+
+
+def begin(number, source, run, box):
+    times, scores = np.array([TIME_US], np.int64), np.ones(1, np.float32)
+    boxes = BoxRun("hall", number, np.array([1], np.int32), times, np.array([box], np.float32), scores)
+    return NewTracklet("hall", number, source, run, 1, TIME_US), boxes
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Two people in one frame; identity 1 is seen in front of identity 2."""
+    with open_database(tmp_path / "data") as database:
+        repository = Repository(database, CropStore(database.data_dir))
+        repository.register_model(ModelRecord("m1", "teller", "reid", "MIT"))
+        run = repository.begin_run({}, {}, TIME_US)
+        source = repository.open_source(SourceSpec("hall", "/hall.mp4", "f1", live=False, start_us=TIME_US)).source_id
+        found = [begin(number, source, run, box) for number, box in ((1, HERS), (2, HIS))]
+        crop = frame()[5:105, 10:50]
+        jpeg = cv2.imencode(".png", crop)[1].tobytes()
+        events = [IdentityEvent(EventType.OPEN, TIME_US, each) for each in (1, 2)]
+        events += [IdentityEvent(EventType.ASSIGN, TIME_US, each, camera="hall", number=each) for each in (1, 2)]
+        view = View("hall", 1, 1, TIME_US, 0.5, HERS, jpeg, np.ones(4, np.float32), "m1")
+        with Writer(database, CropStore(database.data_dir)) as writer:
+            new, boxes = zip(*found, strict=True)
+            writer.put(Changes(new_tracklets=new, boxes=boxes, views=(view,), identity_events=tuple(events)))
+        yield database
+
+
+def test_somebody_else_on_a_picture_is_blurred_and_nothing_else_is(database):
+    repository = Repository(database, CropStore(database.data_dir))
+    journey = repository.journey(1)
+    (crop,) = journey.tracklets[0].crops
+
+    jpeg = OthersBlurred(repository, CropStore(database.data_dir), journey).read(crop.path)
+
+    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    known = frame()[5:105, 10:50].astype(int)
+    his, hers = (slice(15, 100), slice(30, 40)), (slice(0, 100), slice(0, 24))
+    assert np.abs(shown[hers] - known[hers]).mean() < 40  # a JPEG of noise
+    assert shown[his].std(axis=(0, 1)).max() < 25 < known[his].std(axis=(0, 1)).min()
+
+
+@pytest.mark.parametrize("box", [(-50, -50, -10, -10), (200, 200, 300, 300), (5, 5, 5, 9)])
+def test_a_box_that_is_not_on_the_picture_changes_nothing(box):
+    image = frame()
+
+    blur_boxes(image, np.array([box], np.float32))
+
+    assert np.array_equal(image, frame())
+
+
+def test_the_export_has_all_records(database, tmp_path):
+    AuditLog(database).note("eve", Action.SEARCH, "lost child", {"identity": 1})
+    AuditLog(database).note("eve", Action.SEARCH, "another", {"identity": 2})
+
+    written = export_access(database, "shop", 1, tmp_path / "export")
+
+    records = json.loads((tmp_path / "export" / RECORDS_NAME).read_text())
+    assert [each["reason"] for each in records["looked_at"]] == ["lost child"]
+    assert [each["type"] for each in records["decisions"]] == ["open", "assign"]
+    assert set(written.files) == {"journey.csv", "journey.json", "journey.html", RECORDS_NAME}
+    assert json.loads((tmp_path / "export" / MANIFEST).read_text())["files"] == written.files
