@@ -69,3 +69,17 @@ def bench_association(
     from reid_pipeline.pipeline.bench_association import bench_association_command
 
     raise typer.Exit(bench_association_command(prototypes, json_output=json_output))
+
+
+@bench.command("search")
+def bench_search(
+    n: Annotated[int, typer.Option("--n", min=1_000, help="How many embeddings there are.", metavar="N")] = 1_000_000,
+    dim: Annotated[int, typer.Option(min=2, help="Numbers of each.", metavar="D")] = 256,
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Milliseconds and recall of searches in the vector index, among N embeddings, under filters."""
+    start_output(json_output=json_output, verbose=verbose)
+    from reid_pipeline.pipeline.bench_search import bench_search_command
+
+    raise typer.Exit(bench_search_command(n, dim, json_output=json_output))

@@ -1,12 +1,13 @@
 """Who of all that were seen may be the one that is searched for: tracklets, ranked by calibrated probability.
 
-The search is exact: it looks at every tracklet, in blocks. A query has a look for each model that it is known by, and a
-tracklet is compared by each model that it was seen with; what counts is the most that any of them says.
+A search looks at every tracklet, in blocks, or at those of very many that `search_candidates` chooses. A query has a
+look for each model that it is known by, and a tracklet is compared by each model that it was seen with; what counts is
+the most that any of them says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,8 +68,21 @@ class Found:
     compared: Mapping[str, int]
 
 
+Narrow = Callable[[str, Query, ViewFilter, int], Iterable[ViewFilter]]
+
+
+def everybody(_model_hash: str, _query: Query, wanted: ViewFilter, _top_k: int) -> Iterable[ViewFilter]:
+    """Leaves nobody out who is wanted."""
+    return (wanted,)
+
+
 def search(
-    repository: Repository, query: Query, wanted: ViewFilter, top_k: int, calibrate: Callable[[str], Calibration]
+    repository: Repository,
+    query: Query,
+    wanted: ViewFilter,
+    top_k: int,
+    calibrate: Callable[[str], Calibration],
+    narrow: Narrow = everybody,
 ) -> Found:
     """Ranks the tracklets of a site.
 
@@ -78,6 +92,7 @@ def search(
         wanted: Among which tracklets.
         top_k: How many to give at most.
         calibrate: Gives what similarities mean, by model hash.
+        narrow: Gives which of the wanted are worth comparing, by model hash; no tracklet twice.
     """
     tracklets = repository.totals().tracklets
     best: dict[tuple[str, int], Hit] = {}
@@ -85,7 +100,7 @@ def search(
     for model_hash, look in query.looks.items():
         calibration = calibrate(model_hash)
         share = calibration.share_among(tracklets)
-        for block in read_looks(repository, model_hash, wanted):
+        for block in _read_blocks(repository, model_hash, narrow(model_hash, query, wanted, top_k)):
             rest = _without(block, query)
             compared[model_hash] += len(rest.tracklets)
             # Row by row, so that a similarity does not depend on the block that it is computed in.
@@ -95,6 +110,11 @@ def search(
                 best[key] = min(hit, best.get(key, hit), key=lambda each: each.order)
             best = dict(sorted(best.items(), key=lambda item: item[1].order)[:top_k])
     return Found(tuple(best.values()), compared)
+
+
+def _read_blocks(repository: Repository, model_hash: str, parts: Iterable[ViewFilter]) -> Iterator[TrackletLooks]:
+    for wanted in parts:
+        yield from read_looks(repository, model_hash, wanted)
 
 
 @dataclass(frozen=True, slots=True)

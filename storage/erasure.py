@@ -4,7 +4,7 @@ What is to go is noted first, then it goes step by step, then the note is emptie
 can be done again: whatever dies in between, `Erasures.recover` ends it. No run and nothing that learns may go on beside
 it, as they hold in memory what is to be forgotten.
 
-    begin -> corpus -> logs -> rows -> files (`erasure_files`) -> report
+    begin -> corpus -> logs -> rows -> vector indices -> files (`erasure_files`) -> report
 
 What stays: the numbers of identities, which are never given again; counts; and that the site's later models were
 trained when the pictures were there.
@@ -46,6 +46,7 @@ from reid_pipeline.storage.schema import (
 from reid_pipeline.storage.schema_governance import AuditEntry, ErasedContent, ErasedSource, Erasure
 from reid_pipeline.storage.settlement import survivor_of
 from reid_pipeline.storage.signing import open_signing_key
+from reid_pipeline.storage.vector_index_sync import scrub_indices
 
 TrackletKey = tuple[str, int]  # camera and number
 
@@ -216,6 +217,7 @@ class Erasures:
         self._erase_corpus(number, plan)
         blanked = self._erase_from_logs(number, plan)
         self._erase_rows(plan)
+        scrub_indices(self._database)
         files = erase_from_files(self._database.data_dir, plan.tracklets, plan.emptied, plan.first_us, blanked.exports)
         if not self._database.forget_writes():
             raise SiteBusy(f"erasure {number}: somebody reads the database for long: end that, and erase again")

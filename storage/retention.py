@@ -35,6 +35,7 @@ from reid_pipeline.storage.schema import (
     Tracklet,
     UndoneDecision,
 )
+from reid_pipeline.storage.vector_index_sync import scrub_indices
 
 _RUNNING: Final = RunStatus.RUNNING.value
 BATCH: Final = 500  # rows of a transaction: some hundredths of a second
@@ -123,7 +124,9 @@ class Retention:
         )
 
     def account(self, removed: Removed, actor: str) -> None:
-        """Adds what went to the audit log and empties the database's log of writes; nothing where nothing went.
+        """Adds what went to the audit log, takes it out of the vector indices and the database's log of writes.
+
+        Nothing where nothing went.
 
         Args:
             removed: All that went since the last time.
@@ -133,6 +136,8 @@ class Retention:
             counts = {each.name: getattr(removed, each.name) for each in fields(removed)}
             gone = {name: count for name, count in counts.items() if count}
             AuditLog(self._database).note(actor, Action.RETENTION, "retention", gone)
+            if removed.embeddings or removed.tracks:
+                scrub_indices(self._database)
             self._database.forget_writes()
 
     def _remove(self, before_us: int | None, some: Callable[[Session, int], int]) -> int:
