@@ -1,7 +1,7 @@
 """Access: what a site keeps of one person, for that person: their journey, and everybody else made unrecognisable.
 
-Whoever else the tracker saw in the same frame is blurred out of the pictures. Who was never detected is not: look
-through the pictures before you hand them over.
+Whoever else the tracker knows in the same frame is blurred out of the pictures, also while hidden for a moment. Who was
+never detected is not: look through the pictures before you hand them over.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.journeys import CropRecord, JourneyRecord, JourneyTracklet
+from reid_pipeline.storage.records import TrackletBoxes
 from reid_pipeline.storage.repository import Repository
 
 RECORDS_NAME: Final = "records.json"
+_HIDDEN_US: Final = 1_000_000  # how long somebody may be there who is not detected
 _BLOCKS: Final = 3  # what is left of the shorter side of somebody else: no face, no clothes
 
 
@@ -55,7 +57,7 @@ class OthersBlurred:
         self._others = {
             crop.path: (crop.box, others)
             for tracklet in journey.tracklets
-            for crop, others in _others_of(repository, tracklet)
+            for crop, others in _others_of(repository, journey.identity, tracklet)
         }
 
     def read(self, path: str) -> bytes:
@@ -88,16 +90,28 @@ def blur_boxes(image: Image, boxes: Boxes) -> None:
             part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(part.shape)
 
 
-def _others_of(repository: Repository, tracklet: JourneyTracklet) -> Iterator[tuple[CropRecord, Boxes]]:
+def _others_of(repository: Repository, identity: int, tracklet: JourneyTracklet) -> Iterator[tuple[CropRecord, Boxes]]:
     """Each crop, and the boxes ``(N, 4)`` of all others at its time."""
+    span = tracklet.first_us - _HIDDEN_US, tracklet.last_us + _HIDDEN_US + 1
     near = [
         each
-        for each in repository.tracklet_boxes_between(tracklet.camera, tracklet.first_us, tracklet.last_us + 1)
-        if each.number != tracklet.number
+        for each in repository.tracklet_boxes_between(tracklet.camera, *span)
+        if each.number != tracklet.number and each.identity != identity
     ]
     for crop in tracklet.crops:
-        boxes = [each.boxes[each.times_us == crop.time_us] for each in near]
-        yield crop, np.concatenate([np.empty((0, 4), np.float32), *boxes])
+        boxes = [box_at(each, crop.time_us) for each in near]
+        yield crop, np.array([box for box in boxes if box is not None], np.float32).reshape(-1, 4)
+
+
+def box_at(tracklet: TrackletBoxes, time_us: int) -> Boxes | None:
+    """Where somebody is at a time ``(4,)``, also while nothing was detected: on the straight line between two boxes.
+
+    None more than a second before the first and after the last one.
+    """
+    times = tracklet.times_us
+    if not times[0] - _HIDDEN_US <= time_us <= times[-1] + _HIDDEN_US:
+        return None
+    return np.array([np.interp(time_us, times, side) for side in tracklet.boxes.T], np.float32)
 
 
 def _records(database: Database, repository: Repository, journey: JourneyRecord) -> dict[str, object]:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.access import RECORDS_NAME, OthersBlurred, blur_boxes, export_access
+from reid_pipeline.pipeline.access import RECORDS_NAME, OthersBlurred, blur_boxes, box_at, export_access
 from reid_pipeline.pipeline.journey import MANIFEST
 from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.crop_store import CropStore
@@ -17,6 +17,7 @@ from reid_pipeline.storage.records import (
     ModelRecord,
     NewTracklet,
     SourceSpec,
+    TrackletBoxes,
     View,
 )
 from reid_pipeline.storage.repository import Repository
@@ -79,6 +80,19 @@ def test_a_box_that_is_not_on_the_picture_changes_nothing(box):
     blur_boxes(image, np.array([box], np.float32))
 
     assert np.array_equal(image, frame())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(-1.1, None), (-1.0, 10), (0.0, 10), (0.5, 15), (2.0, 30), (3.0, 30), (3.1, None)]
+)
+def test_somebody_who_is_hidden_is_where_the_boxes_around_say(seconds, left):
+    times = np.array([0, 2_000_000], np.int64)
+    boxes = np.array([(10, 0, 20, 5), (30, 0, 40, 5)], np.float32)
+    tracklet = TrackletBoxes(1, None, np.array([1, 9], np.int32), times, boxes, np.ones(2, np.float32))
+
+    found = box_at(tracklet, round(seconds * 1e6))
+
+    assert (None if found is None else found[0]) == left
 
 
 def test_the_export_has_all_records(database, tmp_path):
