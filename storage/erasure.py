@@ -29,7 +29,7 @@ from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.erasure_files import ErasedTracklet, erase_from_files
 from reid_pipeline.storage.errors import ErasureRefused, SiteBusy
 from reid_pipeline.storage.permissions import Access, Permission
-from reid_pipeline.storage.retention import BATCH, remove_tracklet_rows
+from reid_pipeline.storage.removal import AT_ONCE, remove_tracklet_rows
 from reid_pipeline.storage.schema import (
     Camera,
     CorpusItem,
@@ -407,8 +407,8 @@ def _models_since(session: Session, first_us: int) -> list[str]:
 
 
 def _in_parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    for begin in range(0, len(rows), BATCH):
-        yield rows[begin : begin + BATCH]
+    for begin in range(0, len(rows), AT_ONCE):
+        yield rows[begin : begin + AT_ONCE]
 
 
 def _iso(time_us: int) -> str:

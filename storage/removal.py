@@ -1,17 +1,21 @@
-"""Removing what a source gave, so that it can be read again."""
+"""Removing tracklets with all that is theirs: what a source gave, so that it can be read again, or some of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.cases import is_held
 from reid_pipeline.storage.corpus_writing import remove_tracklets
+from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.errors import ErasureRefused
 from reid_pipeline.storage.schema import CorpusTracklet, Crop, Identity, Tracklet
 from reid_pipeline.storage.schema_governance import ErasedSource
+
+AT_ONCE: Final = 500  # rows of a transaction: some hundredths of a second
 
 
 def check_removable(session: Session, source_id: int, location: str) -> None:
@@ -50,3 +54,16 @@ def remove_results(session: Session, source_id: int) -> Sequence[str]:
     for identity in seen:  # one by one: a list could be longer than a statement may be
         session.execute(update(Identity).where(Identity.id == identity, ~has_tracklet).values(vacant=True))
     return paths
+
+
+def remove_tracklet_rows(session: Session, crops: CropStore, rows: Sequence[int]) -> None:
+    """Removes tracklets with their boxes, crops and embeddings; identities that have none left become vacant.
+
+    At most `AT_ONCE` rows.
+    """
+    of_them = Tracklet.id.in_(rows)
+    crops.delete(session.scalars(select(Crop.path).where(Crop.tracklet_id.in_(rows))))
+    seen = session.scalars(select(Tracklet.identity).where(of_them, Tracklet.identity.is_not(None)).distinct()).all()
+    session.execute(delete(Tracklet).where(of_them))  # segments, crops and embeddings go with their tracklet
+    left = exists().where(Tracklet.identity == Identity.id)
+    session.execute(update(Identity).where(Identity.id.in_(seen), ~left).values(vacant=True))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from reid_pipeline.storage.audit_log import Action, AuditLog
@@ -23,6 +23,7 @@ from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.records import EventType, RunStatus
+from reid_pipeline.storage.removal import AT_ONCE, remove_tracklet_rows
 from reid_pipeline.storage.schema import (
     Base,
     Crop,
@@ -38,7 +39,6 @@ from reid_pipeline.storage.schema import (
 from reid_pipeline.storage.vector_index_sync import scrub_indices
 
 _RUNNING: Final = RunStatus.RUNNING.value
-BATCH: Final = 500  # rows of a transaction: some hundredths of a second
 _REPORTS: Final = "learning"
 _BACKUPS: Final = "backups"
 _VIDEOS: Final = "videos"
@@ -153,7 +153,7 @@ class Retention:
 
     def _expire_crops(self, session: Session, before_us: int) -> int:
         query = select(Crop.id, Crop.path).join(Tracklet, Tracklet.id == Crop.tracklet_id)
-        rows = session.execute(query.where(Crop.time_us < before_us, ~is_held()).limit(BATCH)).all()
+        rows = session.execute(query.where(Crop.time_us < before_us, ~is_held()).limit(AT_ONCE)).all()
         self._crops.delete(row.path for row in rows)
         return _delete(session, Crop, Crop.id, [row.id for row in rows])
 
@@ -162,14 +162,14 @@ class Retention:
         for model in session.scalars(select(Model.id)).all():
             query = select(Embedding.id).join(Tracklet, Tracklet.id == Embedding.tracklet_id)
             old = query.where(Embedding.model_id == model, Embedding.time_us < before_us, ~is_held())
-            removed += _delete(session, Embedding, Embedding.id, session.scalars(old.limit(BATCH)).all())
+            removed += _delete(session, Embedding, Embedding.id, session.scalars(old.limit(AT_ONCE)).all())
         return removed
 
     def _expire_tracklets(self, session: Session, before_us: int) -> int:
         # What a run reads now from old recordings is wanted; one that was killed long ago is not to keep its own.
         wanted = exists().where(Run.id == Tracklet.run_id, Run.status == _RUNNING, Run.started_us >= before_us)
         old = (Tracklet.first_us < before_us, Tracklet.last_us < before_us, ~wanted, ~is_held())
-        rows = session.execute(select(Tracklet.id, Tracklet.identity).where(*old).limit(BATCH)).all()
+        rows = session.execute(select(Tracklet.id, Tracklet.identity).where(*old).limit(AT_ONCE)).all()
         remove_tracklet_rows(session, self._crops, [row.id for row in rows])
         return len(rows)
 
@@ -180,7 +180,7 @@ class Retention:
         spoken = exists().where(DecisionTracklet.log_id == entry.id)  # by an operator, about tracklets that are left
         ended = _is_vacant(entry.identity) & (entry.other.is_(None) | _is_vacant(entry.other))
         query = select(entry.id).where(entry.time_us < before_us, ~spoken, pointless | ended)
-        rows = session.scalars(query.limit(BATCH)).all()
+        rows = session.scalars(query.limit(AT_ONCE)).all()
         session.execute(
             delete(UndoneDecision).where(UndoneDecision.log_id.in_(rows) | UndoneDecision.undo_id.in_(rows))
         )
@@ -194,19 +194,6 @@ class Retention:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
-
-
-def remove_tracklet_rows(session: Session, crops: CropStore, rows: Sequence[int]) -> None:
-    """Removes tracklets with their boxes, crops and embeddings; identities that have none left become vacant.
-
-    At most `BATCH` rows.
-    """
-    of_them = Tracklet.id.in_(rows)
-    crops.delete(session.scalars(select(Crop.path).where(Crop.tracklet_id.in_(rows))))
-    seen = session.scalars(select(Tracklet.identity).where(of_them, Tracklet.identity.is_not(None)).distinct()).all()
-    session.execute(delete(Tracklet).where(of_them))  # segments, crops and embeddings go with their tracklet
-    left = exists().where(Tracklet.identity == Identity.id)
-    session.execute(update(Identity).where(Identity.id.in_(seen), ~left).values(vacant=True))
 
 
 def _delete(session: Session, table: type[Base], key: InstrumentedAttribute[int], rows: Sequence[int]) -> int:

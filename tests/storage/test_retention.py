@@ -8,7 +8,8 @@ from reid_pipeline.storage.cases import Cases, Hold
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes
-from reid_pipeline.storage.retention import BATCH, Limits, Removed, Retention
+from reid_pipeline.storage.removal import AT_ONCE
+from reid_pipeline.storage.retention import Limits, Removed, Retention
 from tests.storage.stored_people import DAY_US, PEOPLE, fill, time_of, traces
 
 ALL = range(1, 2 * PEOPLE + 1)
@@ -99,7 +100,7 @@ def test_a_merge_stays_as_long_as_its_identity(stored):
 def test_a_call_may_be_short(stored):
     retention = Retention(stored.database, most=1)
 
-    assert retention.remove(everything_before(LAST_DAY)).crops <= BATCH
+    assert retention.remove(everything_before(LAST_DAY)).crops <= AT_ONCE
     assert not apply(stored, replace(everything_before(LAST_DAY), events=None)).crops
 
 
