@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, insert, or_, select, update
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.audit_log import Action, AuditLog, canonical
@@ -46,7 +47,7 @@ from reid_pipeline.storage.schema import (
 from reid_pipeline.storage.schema_governance import AuditEntry, ErasedContent, ErasedSource, Erasure
 from reid_pipeline.storage.settlement import survivor_of
 from reid_pipeline.storage.signing import open_signing_key
-from reid_pipeline.storage.vector_index_sync import scrub_indices
+from reid_pipeline.storage.vector_index_sync import purge_indices
 
 TrackletKey = tuple[str, int]  # camera and number
 
@@ -201,6 +202,7 @@ class Erasures:
             "reason": reason,
             "tracklets": [list(row) for row in rows],
             "corpus": list(corpus),
+            "embeddings": list(session.scalars(_embeddings_of(session, target))),
             "emptied": _members(session.connection(), found.emptied),
             "counts": {"tracklets": len(rows), "crops": found.crops, "embeddings": found.embeddings},
             "corpus_crops": found.corpus,
@@ -217,7 +219,7 @@ class Erasures:
         self._erase_corpus(number, plan)
         blanked = self._erase_from_logs(number, plan)
         self._erase_rows(plan)
-        scrub_indices(self._database)
+        purge_indices(self._database, np.array(plan.embeddings, np.int64))
         files = erase_from_files(self._database.data_dir, plan.tracklets, plan.emptied, plan.first_us, blanked.exports)
         if not self._database.forget_writes():
             raise SiteBusy(f"erasure {number}: somebody reads the database for long: end that, and erase again")
@@ -291,6 +293,7 @@ class _Plan:
     rows: list[int]
     tracklets: tuple[ErasedTracklet, ...]
     corpus: list[int]
+    embeddings: list[int]
     emptied: list[int]
     first_us: int
 
@@ -299,7 +302,8 @@ class _Plan:
         with database.session_scope() as session:
             raw = session.get_one(Erasure, number).plan
         tracklets = tuple(ErasedTracklet(*row[1:6]) for row in raw["tracklets"])
-        return cls(raw, [row[0] for row in raw["tracklets"]], tracklets, raw["corpus"], raw["emptied"], raw["first_us"])
+        rows = [row[0] for row in raw["tracklets"]]
+        return cls(raw, rows, tracklets, raw["corpus"], raw["embeddings"], raw["emptied"], raw["first_us"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +372,10 @@ def _wanted_corpus(session: Session, target: Target) -> ColumnElement[bool]:
     since = CorpusTracklet.last_us >= target.since_us if target.since_us is not None else True
     until = CorpusTracklet.first_us < target.until_us if target.until_us is not None else True
     return own | (CorpusTracklet.origin_id.in_(origins) & since & until)
+
+
+def _embeddings_of(session: Session, target: Target) -> Select[int]:
+    return select(Embedding.id).where(Embedding.tracklet_id.in_(select(Tracklet.id).where(_wanted(session, target))))
 
 
 def _members(connection: Connection, survivors: Sequence[int]) -> list[int]:

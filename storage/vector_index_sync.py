@@ -130,10 +130,29 @@ def scrub_indices(database: Database) -> None:
     Raises:
         OSError: A folder cannot be written.
     """
+    for model_hash in _indexed(database):
+        SiteIndex(database, model_hash).scrub()
+
+
+def purge_indices(database: Database, ids: Ids) -> None:
+    """Leaves no byte in any index of a site of some embeddings; quicker than `scrub_indices`, which finds out which.
+
+    Args:
+        database: Of the site, which may still have them.
+        ids: Their rows.
+
+    Raises:
+        OSError: A folder cannot be written.
+    """
+    for model_hash in _indexed(database):
+        SiteIndex(database, model_hash).purge(ids)
+
+
+def _indexed(database: Database) -> list[str]:
+    """Hashes of the models whose embeddings have an index."""
     folders = {index_folder(database.data_dir, each): each for each in read_model_hashes(database)}
-    for folder in database.data_dir.glob(f"{FOLDER}/*"):
-        if folder in folders and not folder.is_symlink():
-            SiteIndex(database, folders[folder]).scrub()
+    there = database.data_dir.glob(f"{FOLDER}/*")
+    return [folders[folder] for folder in sorted(there) if folder in folders and not folder.is_symlink()]
 
 
 def index_folder(data_dir: Path, model_hash: str) -> Path:

@@ -69,12 +69,13 @@ class QuickCodes:
 
     def erase(self, starts: Ids, rows: Ids) -> None:
         """Overwrites the codes of rows, given where each list starts."""
-        blank = np.zeros(self._index.code_size, np.uint8)
+        blank, rows_of_block = np.zeros(self._index.code_size, np.uint8), self._lists.n_per_block
         for row, place in zip(rows.tolist(), (np.searchsorted(starts, rows, side="right") - 1).tolist(), strict=True):
-            offset = row - int(starts[place])
-            blocks, size = offset // self._lists.n_per_block + 1, self._lists.block_size
-            codes = self._library.rev_swig_ptr(self._lists.get_codes(place), blocks * size)
-            self._lists.packer.pack_1(blank, offset, codes.reshape(blocks, size))
+            block, offset = divmod(row - int(starts[place]), rows_of_block)
+            size = self._lists.block_size
+            codes = self._library.rev_swig_ptr(self._lists.get_codes(place), (block + 1) * size)
+            # Block by block: FAISS refuses rows far down a long list.
+            self._lists.packer.pack_1(blank, offset, codes[block * size :].reshape(1, size))
 
     def write(self, path: Path) -> None:
         """Writes it to a file."""

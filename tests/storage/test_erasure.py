@@ -13,6 +13,7 @@ from reid_pipeline.storage.errors import ErasureRefused, UnknownRecord
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.schema_governance import ErasedContent, Erasure
 from reid_pipeline.storage.signing import verifies
+from reid_pipeline.storage.vector_index_sync import SiteIndex
 from tests.storage.stored_people import PEOPLE, fill, secret, time_of, traces
 
 HERS = (2, 2 + PEOPLE)  # tracklets of identity 2
@@ -207,3 +208,15 @@ def test_an_erasure_that_was_broken_off_is_ended(stored, monkeypatch, step, late
     (report,) = (each.report for each in Erasures(stored.database, Access("x", Role.ADMIN)).read())
     assert (report["actor"], report["crops"], len(report["audit_entries"])) == ("ada", 2, 1)
     assert AuditLog(stored.database).verify().faults == ()
+
+
+def test_the_vector_index_loses_them_too(stored):
+    index = SiteIndex(stored.database, "m1")
+    index.synchronise()
+    index.save()
+    assert "newest" in " ".join(traces(stored, 2))
+
+    erase(stored, identity=2)
+
+    assert [number for number in range(1, 7) if traces(stored, number)] == list(OTHERS)
+    assert len(SiteIndex(stored.database, "m1")) == len(OTHERS)

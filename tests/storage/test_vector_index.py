@@ -355,3 +355,24 @@ def test_joined_entries_are_in_order():
     rng = np.random.default_rng(0)
     parts = [draw(rng, 1, 3), draw(rng, 4, 2)]
     assert join_entries(parts).ids.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_rows_far_down_a_long_list_are_overwritten():
+    vectors = np.random.default_rng(0).standard_normal((140_000, 2)).astype(np.float32)
+    starts = np.array([0, len(vectors)])
+    quick = vector_quick.build_quick(vectors, starts)
+    erased = [5, len(vectors) - 1]
+
+    def seen(row):
+        """How similar it is to a vector and to the opposite; what is least like all others may not be found."""
+        alone = np.packbits(np.arange(len(vectors)) == row, bitorder="little")
+        asked = np.array([[1.0, 0.3], [-1.0, -0.3]], np.float32)
+        return [quick.nearest(each, 1, np.array([0]), alone)[1].tolist() for each in asked]
+
+    before = [seen(row) for row in (*erased, 6, len(vectors) - 2)]
+    quick.erase(starts, np.array(erased))
+    after = [seen(row) for row in (*erased, 6, len(vectors) - 2)]
+
+    assert before[0] != before[1]
+    assert after[0] == after[1]  # both are the code of nobody
+    assert after[2:] == before[2:]
