@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -103,8 +104,24 @@ class ChangeApplier:
 
     def _store_views(self, connection: Connection, views: Sequence[View]) -> Sequence[str]:
         """Inserts first, then removes what was replaced: a view may replace another one of the same commit."""
-        for view in views:
-            self._store_view(connection, view)
+        if not views:
+            return ()
+        # The files before their rows, and the rows in a transaction that may fail: a row never names a missing file.
+        crops = [self._crop_row(connection, view) for view in views]
+        statement = insert(Crop).returning(Crop.id, Crop.tracklet_id, Crop.frame)
+        ids = {(tracklet, frame): crop for crop, tracklet, frame in connection.execute(statement, crops)}
+        embeddings = [
+            {
+                "tracklet_id": row["tracklet_id"],
+                "crop_id": ids[row["tracklet_id"], row["frame"]],
+                "model_id": self._rows.model(connection, view.model_hash),
+                "quality": view.quality,
+                "time_us": view.time_us,
+                "vector": view.embedding.astype("<f4").tobytes(),
+            }
+            for row, view in zip(crops, views, strict=True)
+        ]
+        connection.execute(insert(Embedding), embeddings)
         replaced: list[str] = []
         for view in views:
             if view.replaces is not None:
@@ -112,20 +129,21 @@ class ChangeApplier:
                 replaced += _remove_view(connection, tracklet, view.replaces)
         return replaced
 
-    def _store_view(self, connection: Connection, view: View) -> None:
-        tracklet = self._rows.tracklet(connection, view.camera, view.number)
+    def _crop_row(self, connection: Connection, view: View) -> dict[str, Any]:
+        """Writes the file of a view and gives its row."""
         x1, y1, x2, y2 = view.box
-        seen = {"tracklet_id": tracklet, "quality": view.quality, "time_us": view.time_us}
-        # The file before its row, and the row in a transaction that may fail: a row never names a missing file.
-        path = self._crops.write(view.camera, view.time_us, view.number, view.frame, view.jpeg)
-        crop = connection.scalar(
-            insert(Crop)
-            .values(frame=view.frame, x1=x1, y1=y1, x2=x2, y2=y2, path=path, bytes=len(view.jpeg), **seen)
-            .returning(Crop.id)
-        )
-        vector = view.embedding.astype("<f4").tobytes()
-        model = self._rows.model(connection, view.model_hash)
-        connection.execute(insert(Embedding).values(crop_id=crop, model_id=model, vector=vector, **seen))
+        return {
+            "tracklet_id": self._rows.tracklet(connection, view.camera, view.number),
+            "frame": view.frame,
+            "time_us": view.time_us,
+            "quality": view.quality,
+            "x1": x1,
+            "y1": y1,
+            "x2": x2,
+            "y2": y2,
+            "path": self._crops.write(view.camera, view.time_us, view.number, view.frame, view.jpeg),
+            "bytes": len(view.jpeg),
+        }
 
     def _end_tracklets(self, connection: Connection, ends: Sequence[TrackletEnd]) -> None:
         if not ends:
