@@ -204,6 +204,7 @@ class _Site:
             if watch is not None:
                 watch.close()
             self._repository.end_run(run_id, status, time.time_ns() // 1000)
+            self._upkeep.end()
         times = RunTimes(started_s, run.first_frame_s, time.monotonic())
         refit_calibration(self._repository, self._encoder.model_hash, time.time_ns() // 1000)
         self._leave_behind(run_id, cameras, sources, models, times)

@@ -19,6 +19,7 @@ from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.retention import Limits, Removed, Retention
 
 EVERY_S: Final = 60.0
+ACCOUNT_S: Final = 3600.0  # where something goes every minute
 _SHARDS_AT_ONCE: Final = 2  # some hundredths of a second; twice what the busiest site fills in that time
 _ACTOR: Final = "run"
 
@@ -75,7 +76,7 @@ class Upkeep:
         self._live = live
         self._now_us = now_us
         self._removed = Removed()
-        self._done_s = time.monotonic()
+        self._done_s = self._accounted_s = time.monotonic()
 
     def keeps(self, time_us: int) -> bool:
         """Whether crops of a capture time would be kept now to learn from."""
@@ -91,9 +92,14 @@ class Upkeep:
         """Removes a little, once in `EVERY_S`; in the thread that writes."""
         if time.monotonic() - self._done_s < EVERY_S:
             return
-        if not self._remove(1):
-            self._account()
+        more = self._remove(1)
         self._done_s = time.monotonic()
+        if not more or self._done_s - self._accounted_s >= ACCOUNT_S:
+            self._account()
+
+    def end(self) -> None:
+        """Accounts for the rest; when nothing writes any more."""
+        self._account()
 
     def _remove(self, most: int | None) -> bool:
         """Whether anything went, which is accounted for when nothing more does."""
@@ -109,4 +115,4 @@ class Upkeep:
 
     def _account(self) -> None:
         Retention(self._database).account(self._removed, _ACTOR)
-        self._removed = Removed()
+        self._removed, self._accounted_s = Removed(), time.monotonic()

@@ -60,6 +60,24 @@ def test_a_live_run_removes_what_is_due_and_accounts_for_it_once(stored, monkeyp
     assert (entry.actor, entry.subject) == ("run", {"crops": 3, "events": 1})
 
 
+def test_where_something_goes_every_minute_it_is_accounted_for_now_and_then_and_in_the_end(stored, monkeypatch):
+    monkeypatch.setattr("reid_pipeline.pipeline.upkeep.EVERY_S", 0.0)
+    hours = iter(range(12, 100, 12))
+    upkeep = Upkeep(
+        stored.database, settings(crops="1h"), live=True, now_us=lambda: NOON_US + next(hours) * DAY_US // 24
+    )
+
+    upkeep.go_on()
+    assert list(AuditLog(stored.database).read()) == []
+    upkeep.end()
+    monkeypatch.setattr("reid_pipeline.pipeline.upkeep.ACCOUNT_S", 0.0)
+    upkeep.go_on()
+    upkeep.go_on()
+    upkeep.end()
+
+    assert [dict(each.subject) for each in AuditLog(stored.database).read()] == [{"crops": 1}, {"crops": 2}]
+
+
 def test_a_run_of_recordings_removes_from_the_corpus_alone(stored):
     late = datetime.now(UTC) + timedelta(days=400)
     upkeep = Upkeep(stored.database, settings(), live=False, now_us=lambda: round(late.timestamp() * 1e6))
