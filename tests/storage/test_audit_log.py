@@ -11,8 +11,8 @@ from reid_pipeline.storage.signing import KEY_NAME, open_signing_key, verifies
 
 
 @pytest.fixture
-def database(tmp_path):
-    with open_database(tmp_path) as database:
+def database(tmp_path, database_url):
+    with open_database(tmp_path, database_url) as database:
         yield database
 
 
