@@ -29,14 +29,13 @@ def list_entries(
 ) -> None:
     """List who searched, exported, merged, held or erased what, when and why."""
     start_output(json_output=json_output, verbose=verbose)
-    from reid_pipeline.pipeline.site_data import open_site, parse_time_us
+    from reid_pipeline.pipeline.site_data import open_site, parse_span_us
     from reid_pipeline.storage.audit_log import AuditLog
     from reid_pipeline.storage.permissions import Permission
 
     with open_site(cameras, data) as site:
         site.access.require_all_cameras(Permission.AUDIT)
-        since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
-        until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
+        since_us, until_us = parse_span_us(site, since, until)
         found = [_fields(each) for each in AuditLog(site.database).read(since_us, until_us)]
     if json_output:
         print_json({"entries": found})

@@ -81,14 +81,13 @@ def hold_for_case(
 ) -> None:
     """Keep what a case needs for as long as the case is open, whatever the retention time."""
     start_output(json_output=json_output, verbose=verbose)
-    from reid_pipeline.pipeline.site_data import open_site, parse_time_us
+    from reid_pipeline.pipeline.site_data import open_site, parse_span_us
     from reid_pipeline.storage.cases import Cases, Hold
 
     if (identity is None) == (camera is None):
         raise InputError("case hold: expected either --identity ID or --camera NAME")
     with open_site(cameras, data, actor=actor) as site:
-        since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
-        until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
+        since_us, until_us = parse_span_us(site, since, until)
         Cases(site.database, site.access).hold(case, Hold(identity, camera, since_us, until_us), reason)
     _say(case, f"Case {case} holds it.", json_output=json_output)
 

@@ -147,13 +147,12 @@ def export(
 
 
 def _wanted(site: SiteData, cameras: list[str] | None, since: str | None, until: str | None) -> CorpusFilter:
-    from reid_pipeline.pipeline.site_data import parse_time_us
+    from reid_pipeline.pipeline.site_data import parse_span_us
     from reid_pipeline.storage.corpus_records import CorpusFilter
 
     for camera in cameras or ():
         check_camera(site, camera)
-    since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
-    until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
+    since_us, until_us = parse_span_us(site, since, until)
     return CorpusFilter(tuple(cameras or ()), since_us, until_us)
 
 

@@ -98,13 +98,11 @@ def access(
 def _target(
     site: SiteData, identity: int | None, sightings: list[str], camera: str | None, span: tuple[str | None, str | None]
 ) -> Target:
-    from reid_pipeline.pipeline.site_data import parse_time_us
+    from reid_pipeline.pipeline.site_data import parse_span_us
     from reid_pipeline.storage.erasure import Target
 
     check_camera(site, camera)
-    since_us = None if span[0] is None else parse_time_us(span[0], site.timezone, "--since")
-    until_us = None if span[1] is None else parse_time_us(span[1], site.timezone, "--until")
-    return Target(identity, tuple(parse_tracklet(each) for each in sightings), camera, since_us, until_us)
+    return Target(identity, tuple(parse_tracklet(each) for each in sightings), camera, *parse_span_us(site, *span))
 
 
 def _confirmed(found: ErasurePreview, *, asks: bool) -> bool:

@@ -48,12 +48,11 @@ def list_identities(
     With --camera, --since or --until only tracklets there and then are listed and counted.
     """
     start_output(json_output=json_output, verbose=verbose)
-    from reid_pipeline.pipeline.site_data import open_site, parse_time_us
+    from reid_pipeline.pipeline.site_data import open_site, parse_span_us
 
     with open_site(cameras, data) as site:
         check_camera(site, camera)
-        since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
-        until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
+        since_us, until_us = parse_span_us(site, since, until)
         found = site.repository.identities(camera, since_us, until_us)
     if json_output:
         print_json({"identities": [_fields(each) for each in found]})

@@ -93,13 +93,12 @@ def _sort_files(files: Sequence[Path], *, named: int) -> tuple[Path | None, Path
 
 
 def _wanted(site: SiteData, cameras: Sequence[str], since: str | None, until: str | None) -> ViewFilter:
-    from reid_pipeline.pipeline.site_data import parse_time_us
+    from reid_pipeline.pipeline.site_data import parse_span_us
     from reid_pipeline.storage.tracklet_views import ViewFilter
 
     for camera in cameras:
         check_camera(site, camera)
-    since_us = None if since is None else parse_time_us(since, site.timezone, "--since")
-    until_us = None if until is None else parse_time_us(until, site.timezone, "--until")
+    since_us, until_us = parse_span_us(site, since, until)
     return ViewFilter(tuple(cameras), since_us, until_us)
 
 

@@ -8,11 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from reid_pipeline.storage.line_file import LineFile
-
-EVENTS_NAME: Final = "events.ndjson"
 
 Box = tuple[float, float, float, float]
 

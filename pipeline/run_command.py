@@ -26,7 +26,7 @@ from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
 from reid_pipeline.pipeline.errors import InputError
-from reid_pipeline.pipeline.events import EVENTS_NAME, EventFile
+from reid_pipeline.pipeline.events import EventFile
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
 from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.journal import Journal
@@ -62,6 +62,7 @@ from reid_pipeline.storage.promotions import PromotionLog
 from reid_pipeline.storage.records import Changes, ModelRecord, RunStatus, SourceState
 from reid_pipeline.storage.records import SourceSpec as SourceRecord
 from reid_pipeline.storage.repository import Repository
+from reid_pipeline.storage.site_files import EVENTS
 from reid_pipeline.storage.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -320,7 +321,7 @@ class _Site:
 
     def _execute(self, run: Run) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
-        journal = Journal(EventFile(self._data_dir / EVENTS_NAME) if self._settings.outputs.events else None)
+        journal = Journal(EventFile(self._data_dir / EVENTS) if self._settings.outputs.events else None)
 
         def committed(changes: Changes) -> None:
             journal.committed(changes)

@@ -87,6 +87,17 @@ def _name_and_timezone(settings: Mapping[str, object]) -> tuple[str, str]:
     return str(name), str(timezone)
 
 
+def parse_span_us(site: SiteData, since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """What was given for ``--since`` and ``--until``, as `parse_time_us`; None where nothing was.
+
+    Raises:
+        InputError: One of them is no time.
+    """
+    given = ((since, "--since"), (until, "--until"))
+    begin, end = (None if text is None else parse_time_us(text, site.timezone, option) for text, option in given)
+    return begin, end
+
+
 def parse_time_us(text: str, timezone: tzinfo, option: str) -> int:
     """A time as people type it, in microseconds since 1970 UTC.
 

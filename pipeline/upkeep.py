@@ -13,10 +13,11 @@ from datetime import timedelta
 from typing import Final
 
 from reid_pipeline.configs.settings import RetentionSettings, Settings
-from reid_pipeline.pipeline.events import EVENTS_NAME, EventFile
+from reid_pipeline.pipeline.events import EventFile
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.retention import Limits, Removed, Retention
+from reid_pipeline.storage.site_files import EVENTS
 
 EVERY_S: Final = 60.0
 ACCOUNT_S: Final = 3600.0  # where something goes every minute
@@ -49,7 +50,7 @@ def remove_due(database: Database, limits: Limits, most: int | None = None) -> R
     removed = Retention(database, most).remove(limits)
     if limits.events is None:
         return removed
-    return removed + Removed(events=EventFile(database.data_dir / EVENTS_NAME).expire(limits.events))
+    return removed + Removed(events=EventFile(database.data_dir / EVENTS).expire(limits.events))
 
 
 class Upkeep:

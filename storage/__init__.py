@@ -36,6 +36,7 @@ Behind them:
 - `schema_governance`: the tables of `audit_log`, `cases` and `erasure`.
 - `erasure_files`: what files say of people who are erased. `signing`: the key
   that reports and logs are signed with. `line_file`: a text file whose lines may be taken out while it grows.
+  `site_files`: names in a data folder.
 - `removal`: removing what a source gave. `reembedding`: stored crops that another encoder is still to embed.
 - `box_codec`: the bytes that boxes are stored as.
 """

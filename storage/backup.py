@@ -21,10 +21,10 @@ from typing import Final
 
 from reid_pipeline.storage.dialect_sqlite import DATABASE_NAME
 from reid_pipeline.storage.errors import BackupError
+from reid_pipeline.storage.site_files import BACKUPS, EVENTS, REPORTS, TRACKS
 
-BACKUPS: Final = "backups"
 MANIFEST: Final = "manifest.json"
-_COPIED: Final = ("crops", "corpus", "models", "learning", "tracks", "events.ndjson", "signing.key")
+_COPIED: Final = ("crops", "corpus", "models", REPORTS, TRACKS, EVENTS, "signing.key")
 
 Report = Callable[[int, int], None]
 

@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from reid_pipeline.storage.line_file import LineFile
+from reid_pipeline.storage.site_files import BACKUPS, EVENTS, REPORTS, TRACKS, VIDEOS
 
-EVENTS: Final = "events.ndjson"
-TRACKS: Final = "tracks"
-VIDEOS: Final = "videos"
-REPORTS: Final = "learning"
-BACKUPS: Final = "backups"
 _TOGETHER: Final = "mtmc"  # how the files of all cameras begin
 _MANIFEST: Final = "manifest.json"
 

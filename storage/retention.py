@@ -36,13 +36,10 @@ from reid_pipeline.storage.schema import (
     Tracklet,
     UndoneDecision,
 )
+from reid_pipeline.storage.site_files import BACKUPS, REPORTS, TRACKS, VIDEOS
 from reid_pipeline.storage.vector_index_sync import scrub_indices
 
 _RUNNING: Final = RunStatus.RUNNING.value
-_REPORTS: Final = "learning"
-_BACKUPS: Final = "backups"
-_VIDEOS: Final = "videos"
-_TRACKS: Final = "tracks"
 _PART: Final = "*.part"  # half-written files of processes that died
 _PART_US: Final = 86_400_000_000
 
@@ -117,8 +114,8 @@ class Retention:
             corpus=0 if limits.corpus is None else CorpusStore(self._database).expire(limits.corpus, self._most),
             tracks=self._remove(limits.tracks, self._expire_tracklets),
             events=self._remove(limits.events, self._expire_decisions),
-            reports=_remove_files(self._folder / _REPORTS, limits.reports),
-            backups=_remove_files(self._folder / _BACKUPS, limits.backups),
+            reports=_remove_files(self._folder / REPORTS, limits.reports),
+            backups=_remove_files(self._folder / BACKUPS, limits.backups),
             audit=0 if limits.audit is None else AuditLog(self._database).expire(limits.audit),
             files=self._remove_stray_files(limits.tracks),
         )
@@ -187,7 +184,7 @@ class Retention:
         return _delete(session, entry, entry.id, rows)
 
     def _remove_stray_files(self, before_us: int | None) -> int:
-        removed = sum(_remove_files(self._folder / name, before_us) for name in (_TRACKS, _VIDEOS))
+        removed = sum(_remove_files(self._folder / name, before_us) for name in (TRACKS, VIDEOS))
         dead_us = time.time_ns() // 1000 - _PART_US
         for path in self._folder.rglob(_PART):
             if _written_us(path) < dead_us:

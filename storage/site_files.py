@@ -1,0 +1,11 @@
+"""Names in a data folder that several parts look for: what a run and what learning leave there, and backups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENTS: Final = "events.ndjson"
+TRACKS: Final = "tracks"
+VIDEOS: Final = "videos"
+REPORTS: Final = "learning"
+BACKUPS: Final = "backups"
