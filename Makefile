@@ -34,6 +34,8 @@ PYTHON_PACKAGES := python3 python3-venv
 GSTREAMER_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     gstreamer1.0-plugins-ugly gstreamer1.0-libav gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
     gir1.2-gst-rtsp-server-1.0 libgirepository1.0-dev libcairo2-dev pkg-config gcc python3-dev
+# What some tests need, which are left out without it.
+TEST_PACKAGES := chromium mosquitto
 
 help:
 	@echo "make demo                      a virtual site, rendered, run and scored; installs only what that needs"
@@ -56,7 +58,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup .stamps/learning .stamps/test
+test: setup .stamps/learning .stamps/test .stamps/test-system
 	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 bench: setup
@@ -149,6 +151,9 @@ endef
 .namespace/reid_pipeline:
 	@mkdir -p .namespace
 	ln -sfn .. $@
+
+.stamps/test-system: Makefile
+	@$(call install_packages,$(TEST_PACKAGES))
 
 # TrackEval asks for opencv-python, which would overwrite the headless one; what it needs is there already. It comes last,
 # so that pip does not complain of it while it installs something else.

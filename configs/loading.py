@@ -28,11 +28,9 @@ from reid_pipeline.configs.yaml_tree import Problem, YamlTree, key_name, read_tr
 logger = logging.getLogger(__name__)
 
 # Keys of the format whose feature is not built yet; "*" stands for any camera.
-NOT_BUILT: Final[tuple[Location, ...]] = (
-    ("retention", "clips"),
-    ("outputs", "mqtt"),
-    ("outputs", "prometheus"),
-)
+NOT_BUILT: Final[tuple[Location, ...]] = (("outputs", "prometheus"),)
+
+_SECRETS: Final[tuple[Location, ...]] = (("outputs", "mqtt", "password"), ("outputs", "webhook", "secret"))
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -139,6 +137,8 @@ def _explain(tree: YamlTree, details: ErrorDetails) -> Problem:
     if key is not None:
         location = (*location, key)
     match details["type"]:
+        case "expected" if location == ("site", "master_key"):
+            return tree.problem(location, details["msg"], value="(not shown)")  # it may be the key itself
         case "expected":
             return tree.problem(location, details["msg"])
         case "extra_forbidden":
@@ -171,10 +171,22 @@ def _warn_of_passwords(path: Path, tree: YamlTree, settings: Settings) -> None:
             *(path, tree.lines[location], key_name(location)),
         )
 
+    for location in _SECRETS:
+        shown = tree.shown.get(location, "null")
+        if shown != "null" and "{REID_" not in shown:
+            logger.warning(
+                "%s:%d: %s stands in the file: write {REID_PASSWORD} there and set REID_PASSWORD in the environment",
+                *(path, tree.lines[location], key_name(location)),
+            )
+
 
 def _complete(settings: Settings, folder: Path) -> Settings:
     """Fills in what depends on the rest of the file: inherited values, absolute paths, time zones."""
-    site = _replace(settings.site, data_dir=_absolute(settings.site.data_dir, folder))
+    site = _replace(
+        settings.site,
+        data_dir=_absolute(settings.site.data_dir, folder),
+        master_key=_key_source(settings.site.master_key, folder),
+    )
     return _replace(
         settings,
         site=site,
@@ -201,6 +213,10 @@ def _replace(model: _Model, /, **values: object) -> _Model:
 
 def _absolute(path: Path, folder: Path) -> Path:
     return (folder / path.expanduser()).resolve()
+
+
+def _key_source(source: str | None, folder: Path) -> str | None:
+    return source if source is None or source.startswith("env:") else str(_absolute(Path(source), folder))
 
 
 def _input_path(path: str, folder: Path) -> str:

@@ -36,7 +36,7 @@ def keys_at(location: Location) -> tuple[str, ...]:
         ('fps',)
     """
     node = _node_at(location)
-    return tuple(_mapping(node, "properties")) if node else ()
+    return tuple(_mapping(_without_null(node), "properties")) if node else ()
 
 
 def expectation_at(location: Location) -> str:
@@ -63,7 +63,7 @@ def _node_at(location: Location) -> Node | None:
 
 
 def _child(node: Node, step: str | int) -> Node | None:
-    node = next((_resolve(each) for each in _sequence(node, "anyOf") if "$ref" in each), node)  # a mapping, or null
+    node = _without_null(node)
     if isinstance(step, int):
         prefix = _sequence(node, "prefixItems")
         found = prefix[step] if step < len(prefix) else node.get("items")
@@ -71,6 +71,11 @@ def _child(node: Node, step: str | int) -> Node | None:
         names_are_free = _mapping(node, "patternProperties").values()
         found = _mapping(node, "properties").get(step) or next(iter(names_are_free), None)
     return _resolve(cast("Node", found)) if isinstance(found, Mapping) else None
+
+
+def _without_null(node: Node) -> Node:
+    """The mapping, where a mapping or null may stand."""
+    return next((_resolve(each) for each in _sequence(node, "anyOf") if "$ref" in each), node)
 
 
 def _resolve(node: Node) -> Node:
@@ -94,14 +99,21 @@ def _describe(node: Node) -> str:
     if "enum" in node:
         return "one of " + ", ".join(str(each) for each in cast("Sequence[object]", node["enum"]))
     kind = str(node.get("type"))
-    describe = {"number": _describe_number, "string": _describe_text, "array": _describe_list, "object": _describe_keys}
+    describe = {
+        "number": _describe_number,
+        "integer": _describe_number,
+        "string": _describe_text,
+        "array": _describe_list,
+        "object": _describe_keys,
+    }
     return describe[kind](node) if kind in describe else {"boolean": "true or false"}.get(kind, kind)
 
 
 def _describe_number(node: Node) -> str:
     names = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
     bounds = [f"{sign} {node[name]}" for name, sign in names.items() if name in node]
-    return " ".join(["a number", " and ".join(bounds)]).strip()
+    kind = "a whole number" if node.get("type") == "integer" else "a number"
+    return " ".join([kind, " and ".join(bounds)]).strip()
 
 
 def _describe_text(node: Node) -> str:

@@ -16,10 +16,8 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
-    Strict,
     WithJsonSchema,
     model_validator,
 )
@@ -28,6 +26,8 @@ from pydantic_core import PydanticCustomError
 from reid_pipeline.configs.durations import DURATION, format_duration, parse_duration
 from reid_pipeline.configs.floor_points import find_fault, is_mirrored
 from reid_pipeline.configs.log import redact_url
+from reid_pipeline.configs.output_settings import OutputsSettings
+from reid_pipeline.configs.setting_types import Flag, Number, SettingsModel, Text
 from reid_pipeline.configs.sizes import SIZE, format_size, parse_size
 from reid_pipeline.configs.times import check_timezone, find_timezone, parse_time
 
@@ -84,14 +84,20 @@ def _check_area(points: Corners) -> Corners:
     return points
 
 
+def _check_key_source(source: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9+/]{43}=", source.strip()):
+        raise PydanticCustomError("expected", "expected where the key is, env:REID_MASTER_KEY or a file: not the key")
+    if source.startswith("env:") and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", source):
+        raise PydanticCustomError("expected", "expected env: and the name of a variable: env:REID_MASTER_KEY")
+    return source
+
+
 def _check_single(inputs: tuple[InputSettings, ...]) -> tuple[InputSettings, ...]:
     if len(inputs) > 1:
         raise PydanticCustomError("expected", "several inputs are not built yet: expected one")
     return inputs
 
 
-Number = Annotated[float, Strict()]
-Flag = Annotated[bool, Strict()]
 FramesPerSecond = Annotated[Number, Field(gt=0, le=1000)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Duration = Annotated[
@@ -121,7 +127,7 @@ ZoneName = Annotated[str, AfterValidator(_check_zone_name), WithJsonSchema({"typ
 Corners = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3)]
 FloorPoints = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=4, max_length=24)]
 FloorPlaces = Annotated[tuple[tuple[Number, Number], ...], Field(min_length=4, max_length=24)]
-Text = Annotated[str, Field(min_length=1)]
+KeySource = Annotated[str, Field(min_length=1), AfterValidator(_check_key_source)]
 DatabaseUrl = Annotated[
     str, Field(pattern=_DATABASE_URL, examples=["postgresql://reid:{REID_DB_PASSWORD}@db.example.org/site"])
 ]
@@ -131,11 +137,7 @@ RuntimeSetting = Annotated[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class SiteSettings(_Model):
+class SiteSettings(SettingsModel):
     """The place that the cameras watch."""
 
     name: str = Field(default="site", min_length=1, max_length=64, description="Name of the site in reports.")
@@ -148,6 +150,15 @@ class SiteSettings(_Model):
         default=None,
         description="null: SQLite in data_dir. Else a database of a PostgreSQL server, 15 or newer.",
     )
+    master_key: KeySource | None = Field(
+        default=None,
+        description="Where the key is that pictures, clips and embeddings are encrypted by: env:NAME of a variable, or "
+        "a file, relative to this one. null: they are not encrypted.",
+        examples=["env:REID_MASTER_KEY", "/etc/reid-pipeline/key"],
+    )
+    blur_heads: Flag = Field(
+        default=True, description="true: heads are blurred before anything is encoded, stored or drawn."
+    )
 
     @property
     def tz(self) -> tzinfo:
@@ -155,7 +166,7 @@ class SiteSettings(_Model):
         return find_timezone(self.timezone)
 
 
-class DetectSettings(_Model):
+class DetectSettings(SettingsModel):
     """How often persons are looked for."""
 
     fps: FramesPerSecond | None = Field(
@@ -164,13 +175,13 @@ class DetectSettings(_Model):
     )
 
 
-class DefaultsSettings(_Model):
+class DefaultsSettings(SettingsModel):
     """What each camera inherits unless it says otherwise."""
 
     detect: DetectSettings = Field(default=DetectSettings(), description="How often persons are looked for.")
 
 
-class InputSettings(_Model):
+class InputSettings(SettingsModel):
     """Where a camera's frames come from."""
 
     path: Text = Field(
@@ -185,13 +196,13 @@ class InputSettings(_Model):
     )
 
 
-class PrivacySettings(_Model):
+class PrivacySettings(SettingsModel):
     """An area that is blanked before anything else sees the frame."""
 
     points: Corners = Field(description=_CORNERS)
 
 
-class ZoneSettings(_Model):
+class ZoneSettings(SettingsModel):
     """A part of the picture. People are in it when the bottom centre of their box is."""
 
     points: Annotated[Corners, AfterValidator(_check_area)] = Field(description=_CORNERS)
@@ -200,7 +211,7 @@ class ZoneSettings(_Model):
     )
 
 
-class FloorSettings(_Model):
+class FloorSettings(SettingsModel):
     """Where points of the picture lie on the site's floor, which all cameras that have one share."""
 
     points: FloorPoints = Field(
@@ -223,7 +234,7 @@ class FloorSettings(_Model):
         return self
 
 
-class CameraSettings(_Model):
+class CameraSettings(SettingsModel):
     """One camera."""
 
     enabled: Flag = Field(default=True, description="false: keep the settings but do not run this camera.")
@@ -266,7 +277,7 @@ class CameraSettings(_Model):
         return self
 
 
-class DetectorSettings(_Model):
+class DetectorSettings(SettingsModel):
     """What finds persons in a frame."""
 
     model: Text = Field(
@@ -285,7 +296,7 @@ class DetectorSettings(_Model):
     runtime: RuntimeSetting = "auto"
 
 
-class EncoderSettings(_Model):
+class EncoderSettings(SettingsModel):
     """What turns crops of persons into embeddings."""
 
     model: Text = Field(
@@ -304,7 +315,7 @@ class EncoderSettings(_Model):
     runtime: RuntimeSetting = "auto"
 
 
-class AssociationSettings(_Model):
+class AssociationSettings(SettingsModel):
     """How tracklets are joined to identities."""
 
     target_false_merge_rate: Fraction = Field(
@@ -317,7 +328,7 @@ class AssociationSettings(_Model):
     )
 
 
-class CorpusSettings(_Model):
+class CorpusSettings(SettingsModel):
     """Unlabelled crops that are kept to learn from."""
 
     collect: Flag = Field(default=True, description="true: a run keeps some good crops of each tracklet.")
@@ -333,11 +344,12 @@ def _kept(default: timedelta, written: str, what: str) -> Any:
     return Field(default=default, description=description, json_schema_extra={"default": written})
 
 
-class RetentionSettings(_Model):
+class RetentionSettings(SettingsModel):
     """How long things are kept, by the time they were taken."""
 
     crops: Duration = _kept(timedelta(hours=72), "72h", "Pictures of tracklets")
     embeddings: Duration = _kept(timedelta(days=30), "30d", "What people are recognised by")
+    clips: Duration = _kept(timedelta(hours=72), "72h", "Footage that `record` keeps")
     corpus: Duration = _kept(timedelta(days=30), "30d", "Crops to learn from")
     tracks: Duration = _kept(timedelta(days=30), "30d", "Where and when people were, with all that is left of them")
     events: Duration = _kept(timedelta(days=30), "30d", "events.ndjson, and decisions about who is who")
@@ -346,15 +358,7 @@ class RetentionSettings(_Model):
     audit: Duration = _kept(timedelta(days=365), "365d", "The audit log")
 
 
-class OutputsSettings(_Model):
-    """What a run writes into data_dir, beside the database."""
-
-    tracks: Flag = Field(default=True, description="tracks/: MOTChallenge text, a file a camera, and tracks/mtmc.txt.")
-    events: Flag = Field(default=True, description="events.ndjson: what happened, one JSON object a line.")
-    video: Flag = Field(default=False, description="videos/: the footage with boxes and identities drawn.")
-
-
-class Settings(_Model):
+class Settings(SettingsModel):
     """A whole cameras.yaml."""
 
     site: SiteSettings = Field(default=SiteSettings(), description="The place that the cameras watch.")
@@ -371,6 +375,14 @@ class Settings(_Model):
     corpus: CorpusSettings = Field(default=CorpusSettings(), description="Crops that are kept to learn from.")
     retention: RetentionSettings = Field(default=RetentionSettings(), description="How long things are kept.")
     outputs: OutputsSettings = Field(default=OutputsSettings(), description="What a run writes into data_dir.")
+
+    @model_validator(mode="after")
+    def _check_encryption(self) -> Self:
+        if self.site.master_key is not None and self.outputs.video:
+            raise PydanticCustomError(
+                "expected", "expected false with site.master_key: videos are not encrypted", {"key": "outputs"}
+            )
+        return self
 
 
 def non_default(settings: Settings) -> dict[str, object]:

@@ -10,11 +10,14 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from reid_pipeline.storage.box_codec import pack_boxes
 from reid_pipeline.storage.corpus_writing import CorpusAppender, extend_tracklets
 from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.encryption import Sealer, Vault
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import IdentityLog
 from reid_pipeline.storage.records import BoxRun, Changes, NewTracklet, SourceProgress, TrackletEnd, View
 from reid_pipeline.storage.row_ids import RowIds
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Segment, Source, Tracklet
+from reid_pipeline.storage.vector_bytes import VectorName, seal_vector
+from reid_pipeline.storage.watch_alerts import store_alerts
 
 
 class ChangeApplier:
@@ -23,8 +26,9 @@ class ChangeApplier:
     It remembers row ids and operators' words between calls: after a transaction that was rolled back, make a new one.
     """
 
-    def __init__(self, crops: CropStore, corpus: CorpusAppender) -> None:
+    def __init__(self, crops: CropStore, corpus: CorpusAppender, vault: Vault) -> None:
         self._crops = crops
+        self._vault = vault
         self._corpus = corpus
         self._rows = RowIds()
         self._identities = IdentityLog(self._rows)
@@ -46,6 +50,7 @@ class ChangeApplier:
         self._corpus.collect(connection, self._rows, changes.corpus)
         if changes.identity_events:
             self._identities.apply(connection, changes.identity_events)
+        store_alerts(connection, self._rows, changes.alerts)
         self._end_tracklets(connection, changes.ends)
         _store_progress(connection, changes.progress)
         return replaced
@@ -107,7 +112,8 @@ class ChangeApplier:
         if not views:
             return ()
         # The files before their rows, and the rows in a transaction that may fail: a row never names a missing file.
-        crops = [self._crop_row(connection, view) for view in views]
+        sealer = self._vault.sealer(connection)
+        crops = [self._crop_row(connection, view, sealer) for view in views]
         statement = insert(Crop).returning(Crop.id, Crop.tracklet_id, Crop.frame)
         ids = {(tracklet, frame): crop for crop, tracklet, frame in connection.execute(statement, crops)}
         embeddings = [
@@ -117,7 +123,9 @@ class ChangeApplier:
                 "model_id": self._rows.model(connection, view.model_hash),
                 "quality": view.quality,
                 "time_us": view.time_us,
-                "vector": view.embedding.astype("<f4").tobytes(),
+                "vector": seal_vector(
+                    sealer, VectorName(view.camera, view.number, view.time_us, view.model_hash), view.embedding
+                ),
             }
             for row, view in zip(crops, views, strict=True)
         ]
@@ -129,7 +137,7 @@ class ChangeApplier:
                 replaced += _remove_view(connection, tracklet, view.replaces)
         return replaced
 
-    def _crop_row(self, connection: Connection, view: View) -> dict[str, Any]:
+    def _crop_row(self, connection: Connection, view: View, sealer: Sealer) -> dict[str, Any]:
         """Writes the file of a view and gives its row."""
         x1, y1, x2, y2 = view.box
         return {
@@ -141,7 +149,7 @@ class ChangeApplier:
             "y1": y1,
             "x2": x2,
             "y2": y2,
-            "path": self._crops.write(view.camera, view.time_us, view.number, view.frame, view.jpeg),
+            "path": self._crops.write(view.camera, view.time_us, view.number, view.frame, view.jpeg, sealer),
             "bytes": len(view.jpeg),
         }
 

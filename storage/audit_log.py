@@ -37,14 +37,18 @@ class Action(StrEnum):
     EXPORT = "export"
     MERGE = "merge"
     SPLIT = "split"
+    CONFIRM = "confirm"
     UNDO = "undo"
     ERASE = "erase"
     ACCESS = "access"
     RETENTION = "retention"
     CASE = "case"
+    WATCH = "watch"
     USER = "user"
+    LOGIN = "login"
     BACKUP = "backup"
     RESTORE = "restore"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)

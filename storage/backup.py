@@ -2,6 +2,7 @@
 
 A backup is a folder: a copy of the database as it was at one moment, the files that the database names then, and a
 manifest with the SHA-256 of each, written last: without it there is no backup. Only for SQLite: PostgreSQL has its own.
+Footage is left out, with its rows: it is the most by far, and would outlive its time in backups.
 
     backups/20261120-020000Z/ -> manifest.json, site.db, crops/..., corpus/..., models/..., signing.key, ...
 """
@@ -21,10 +22,11 @@ from typing import Final
 
 from reid_pipeline.storage.dialect_sqlite import DATABASE_NAME
 from reid_pipeline.storage.errors import BackupError
-from reid_pipeline.storage.site_files import BACKUPS, EVENTS, REPORTS, TRACKS
+from reid_pipeline.storage.schema import Clip
+from reid_pipeline.storage.site_files import BACKUPS, ENCRYPTION, EVENTS, REPORTS, TRACKS
 
 MANIFEST: Final = "manifest.json"
-_COPIED: Final = ("crops", "corpus", "models", REPORTS, TRACKS, EVENTS, "signing.key")
+_COPIED: Final = ("crops", "corpus", "models", REPORTS, TRACKS, EVENTS, "signing.key", ENCRYPTION)
 
 Report = Callable[[int, int], None]
 
@@ -65,6 +67,7 @@ def back_up(data_dir: Path, folder: Path | None = None, report: Report = lambda 
     target.mkdir(parents=True, exist_ok=True)
     target.chmod(0o700)
     copy_database(data_dir / DATABASE_NAME, target / DATABASE_NAME)
+    _leave_out_clips(target / DATABASE_NAME)
     digests = {DATABASE_NAME: _digest(target / DATABASE_NAME)}
     names = [path.relative_to(data_dir).as_posix() for path in _files_of(data_dir)]
     for done, name in enumerate(names, 1):
@@ -116,6 +119,11 @@ def copy_database(source: Path, target: Path) -> None:
     """A copy of a SQLite database as it is at one moment; writers wait for nothing."""
     with closing(sqlite3.connect(source, timeout=30.0)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
+
+
+def _leave_out_clips(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"DELETE FROM {Clip.__tablename__}")
 
 
 def _files_of(data_dir: Path) -> Iterator[Path]:

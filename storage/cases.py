@@ -1,6 +1,7 @@
 """Cases: inquiries that people opened for a reason. What an open case holds outlives the retention time.
 
-A case holds identities, or what a camera saw in a span of time: their tracklets with boxes, crops and embeddings.
+A case holds identities, or what a camera saw in a span of time: their tracklets with boxes, crops and embeddings,
+and the clips that overlap them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, update
 
 from reid_pipeline.storage.audit_log import Action, AuditLog
+from reid_pipeline.storage.clips import that_show
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import CaseRefused, UnknownRecord
 from reid_pipeline.storage.permissions import Access, Permission
-from reid_pipeline.storage.schema import Camera, Identity, Tracklet
+from reid_pipeline.storage.schema import Camera, Clip, Identity, Tracklet
 from reid_pipeline.storage.schema_governance import Case, CaseHold
 from reid_pipeline.storage.settlement import survivor_of
 
@@ -136,15 +138,27 @@ class Cases:
 
 def is_held() -> ColumnElement[bool]:
     """In a condition on `Tracklet`: whether an open case holds it."""
+    return func.coalesce(Tracklet.identity.in_(_held_identities()), False) | _is_view_held(Tracklet)
+
+
+def is_clip_held() -> ColumnElement[bool]:
+    """In a condition on `Clip`: whether an open case holds what the camera saw then, or somebody whom it shows."""
+    return that_show(Tracklet.identity.in_(_held_identities())) | _is_view_held(Clip)
+
+
+def _held_identities() -> Select[int]:
     identity = func.coalesce(Identity.merged_into, Identity.id)
-    held_identity = select(identity).join(CaseHold, CaseHold.identity == Identity.id).join(Case).where(_is_open())
-    held_view = (
+    return select(identity).join(CaseHold, CaseHold.identity == Identity.id).join(Case).where(_is_open())
+
+
+def _is_view_held(seen: type[Tracklet | Clip]) -> ColumnElement[bool]:
+    """Whether an open case holds what a camera saw at the time of a tracklet or clip."""
+    return (
         exists()
-        .where(CaseHold.case_id == Case.id, _is_open(), CaseHold.camera_id == Tracklet.camera_id)
-        .where(or_(CaseHold.since_us.is_(None), Tracklet.last_us >= CaseHold.since_us))
-        .where(or_(CaseHold.until_us.is_(None), Tracklet.first_us < CaseHold.until_us))
+        .where(CaseHold.case_id == Case.id, _is_open(), CaseHold.camera_id == seen.camera_id)
+        .where(or_(CaseHold.since_us.is_(None), seen.last_us >= CaseHold.since_us))
+        .where(or_(CaseHold.until_us.is_(None), seen.first_us < CaseHold.until_us))
     )
-    return func.coalesce(Tracklet.identity.in_(held_identity), False) | held_view
 
 
 def _is_open() -> ColumnElement[bool]:

@@ -59,16 +59,20 @@ def read_items(session: Session, wanted: CorpusFilter) -> Iterator[CorpusItem]:
             Item.width,
             Item.height,
             Item.quality,
+            Camera.name,
         )
         .select_from(Tracklet)
         .join(Item, Item.tracklet_id == _TRACKLET)
         .join(CorpusShard, CorpusShard.id == _SHARD)
+        .join(CorpusOrigin, CorpusOrigin.id == _ORIGIN)
+        .join(Camera, Camera.id == CorpusOrigin.camera_id)
         .where(*_conditions(wanted))
         .order_by(Tracklet.first_us, Tracklet.id, Item.time_us)
     )
     with session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
-        for row in rows:
-            yield CorpusItem(*row)
+        for *place, quality, camera in rows:
+            tracklet, time_us, shard, day, offset, length, width, height = place
+            yield CorpusItem(tracklet, time_us, shard, day, offset, length, width, height, quality, camera)
 
 
 def read_stats(session: Session, wanted: CorpusFilter) -> CorpusStats:

@@ -140,6 +140,7 @@ class CorpusItem:
         width: Pixels.
         height: Pixels.
         quality: As in `CorpusCrop`.
+        camera: Name of the camera.
     """
 
     tracklet: int
@@ -151,6 +152,7 @@ class CorpusItem:
     width: int
     height: int
     quality: float
+    camera: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,13 @@ from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName, ShardRead
 from reid_pipeline.storage.corpus_writing import (
     SHARD_BYTES,
     CorpusAppender,
+    item_place,
     remove_from_shard,
     remove_tracklets,
     wipe_shard,
 )
 from reid_pipeline.storage.database import Database
+from reid_pipeline.storage.errors import KeyShredded
 from reid_pipeline.storage.row_ids import find_or_add_camera
 from reid_pipeline.storage.schema import Camera, CorpusShard
 from reid_pipeline.storage.schema import CorpusOrigin as OriginRow
@@ -64,7 +66,7 @@ class CorpusStore:
         """
         self._database = database
         self._files = ShardFiles(database.data_dir)
-        self._appender = CorpusAppender(self._files, shard_bytes)
+        self._appender = CorpusAppender(self._files, database.vault, shard_bytes)
 
     # In
 
@@ -120,11 +122,16 @@ class CorpusStore:
             yield from read_items(session, wanted)
 
     def read(self, items: Iterable[CorpusItem]) -> Iterator[tuple[CorpusItem, bytes]]:
-        """The JPEG of each crop, in the order given; those that were removed since are left out."""
+        """The JPEG of each crop, in the order given; those that were removed since are left out.
+
+        Raises:
+            SealBroken: One was changed, or put in the place of another one.
+        """
         with ShardReader(self._files) as reader:
             for item in items:
-                jpeg = reader.read(ShardName(item.shard, item.day), item.offset, item.length)
-                if len(jpeg) == item.length and jpeg.startswith(_JPEG):
+                stored = reader.read(ShardName(item.shard, item.day), item.offset, item.length)
+                jpeg = self._open(item, stored) if len(stored) == item.length else b""
+                if jpeg.startswith(_JPEG):
                     yield item, jpeg
 
     def stats(self, wanted: CorpusFilter = EVERYTHING) -> CorpusStats:
@@ -177,6 +184,12 @@ class CorpusStore:
                     break
             removed += self._remove_from(name, None)
         return removed
+
+    def _open(self, item: CorpusItem, stored: bytes) -> bytes:
+        try:
+            return self._database.vault.open(*item_place(item.camera, item.tracklet, item.time_us), stored)
+        except KeyShredded:  # it was removed since
+            return b""
 
     def _remove_from(self, name: ShardName, before_us: int | None) -> int:
         with self._database.session_scope(write=True) as session:

@@ -8,7 +8,7 @@ dies in between, each crop whose transaction was committed is there once, and `w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, ins
 
 from reid_pipeline.storage.corpus_records import Added, CollectedCrop, CorpusCrop, ImportedTracklet
 from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName
+from reid_pipeline.storage.encryption import Kind, Place, Sealer, Vault
 from reid_pipeline.storage.row_ids import RowIds
-from reid_pipeline.storage.schema import CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet, Tracklet
+from reid_pipeline.storage.schema import Camera, CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet, Tracklet
 from reid_pipeline.storage.schema_governance import ErasedContent
 
 SHARD_BYTES: Final = 16 << 20  # some 5,000 crops: what is rewritten at most, and given up at once when space is short
@@ -38,8 +39,9 @@ class _Tail:
 class CorpusAppender:
     """Adds crops inside transactions of the caller; it remembers nothing between them."""
 
-    def __init__(self, files: ShardFiles, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, files: ShardFiles, vault: Vault, shard_bytes: int = SHARD_BYTES) -> None:
         self._files = files
+        self._vault = vault
         self._shard_bytes = shard_bytes
 
     def collect(self, connection: Connection, rows: RowIds, crops: Sequence[CollectedCrop]) -> None:
@@ -71,7 +73,8 @@ class CorpusAppender:
         def day(one: _Placed) -> int:
             return one[1].time_us // DAY_US
 
-        for key, group in groupby(sorted(placed, key=day), key=day):
+        sealed = _seal(connection, self._vault.sealer(connection), placed) if self._vault.encrypts else placed
+        for key, group in groupby(sorted(sealed, key=day), key=day):
             self._append_to_day(connection, key, list(group))
 
     def _append_to_day(self, connection: Connection, day: int, placed: list[_Placed]) -> None:
@@ -103,6 +106,11 @@ class CorpusAppender:
             offset += len(crop.jpeg)
         connection.execute(insert(CorpusItem), items)
         connection.execute(update(CorpusShard).where(CorpusShard.id == tail.name.id).values(bytes=offset))
+
+
+def item_place(camera: str, tracklet: int, time_us: int) -> tuple[Place, str]:
+    """What a crop of a tracklet (``CorpusTracklet.id``) is sealed for, and under which name."""
+    return Place.at(Kind.CORPUS, camera, time_us), f"{tracklet} {time_us}"
 
 
 def extend_tracklets(connection: Connection, ends: Sequence[Mapping[str, object]]) -> None:
@@ -153,6 +161,19 @@ def wipe_shard(connection: Connection, files: ShardFiles, name: ShardName) -> bo
     files.overwrite(name, gaps)
     connection.execute(update(CorpusShard).where(CorpusShard.id == name.id).values(gaps=False))
     return False
+
+
+def _seal(connection: Connection, sealer: Sealer, placed: Sequence[_Placed]) -> list[_Placed]:
+    """The same with sealed bytes."""
+    cameras: dict[int, str] = {}
+    for some in _in_parts(sorted({tracklet for tracklet, _ in placed})):
+        query = select(CorpusTracklet.id, Camera.name).join(CorpusOrigin, CorpusOrigin.id == CorpusTracklet.origin_id)
+        query = query.join(Camera, Camera.id == CorpusOrigin.camera_id).where(CorpusTracklet.id.in_(some))
+        cameras.update((row.id, row.name) for row in connection.execute(query))
+    return [
+        (row, replace(crop, jpeg=sealer.seal(*item_place(cameras[row], row, crop.time_us), crop.jpeg)))
+        for row, crop in placed
+    ]
 
 
 def _gaps(connection: Connection, shard: int, end: int) -> Iterator[tuple[int, int]]:

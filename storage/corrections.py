@@ -1,9 +1,10 @@
-"""The operator's corrections: merge, split, undo. Each is one short transaction, which may happen beside a run."""
+"""The operator's corrections: merge, split, confirm, undo. Each is a short transaction, maybe beside a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, Select, exists, func, or_, select
 
@@ -11,6 +12,7 @@ from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import CorrectionRefused, NotAllowed, UnknownRecord
 from reid_pipeline.storage.identity_log import BESIDE_A_RUN, IdentityLog
+from reid_pipeline.storage.operator_words import keep_word
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.records import MACHINE, EventType, IdentityEvent, JsonScalar, RunStatus
 from reid_pipeline.storage.row_ids import RowIds
@@ -20,6 +22,9 @@ from reid_pipeline.storage.typed_numbers import has_number
 
 TrackletKey = tuple[str, int]  # camera and number
 
+_MOVING: Final = (EventType.MERGE, EventType.SPLIT)  # those that change who tracklets are
+_UNDOABLE: Final = (*_MOVING, EventType.CONFIRM)
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:
@@ -27,10 +32,12 @@ class Correction:
 
     Attributes:
         log_id: The decision in the log.
-        type: MERGE, SPLIT or UNDO.
-        identity: The identity that was merged away, that a split made, or the same of what was undone.
-        other: The one that it was merged into, that the tracklets left, or the same of what was undone.
-        undone: Of an UNDO, what was undone: MERGE or SPLIT.
+        type: MERGE, SPLIT, CONFIRM or UNDO.
+        identity: The identity that was merged away, that a split made, that was confirmed, or the same of what was
+            undone.
+        other: The one that it was merged into, that the tracklets left, that was confirmed, or the same of what was
+            undone.
+        undone: Of an UNDO, what was undone: MERGE, SPLIT or CONFIRM.
     """
 
     log_id: int
@@ -105,8 +112,28 @@ class Corrections:
             self._note(connection, Action.SPLIT, left, number, log_id)
         return Correction(log_id, EventType.SPLIT, number, left)
 
+    def confirm(self, identity: int, tracklets: Sequence[TrackletKey]) -> Correction:
+        """Says that some tracklets of an identity are rightly one person; nothing else of it is said.
+
+        Raises:
+            CorrectionRefused: The identity does not exist, a tracklet is not one of its own, or there are not two.
+        """
+        keys = tuple(dict.fromkeys(tracklets))
+        with self._database.session_scope(write=True) as session:
+            connection = session.connection()
+            survivor = _survivor(connection, identity)
+            self._check_seen(connection, (survivor,))
+            rows = _rows_of(connection, survivor, keys)
+            if len(rows) < 2:
+                raise CorrectionRefused(f"identity {identity}: expected at least two tracklets that are one person")
+            time_us = _last_seen(connection, (survivor,))
+            log_id = self._decide(connection, EventType.CONFIRM, time_us, (survivor, None), tracklet=keys[0])
+            keep_word(connection, log_id, rows, ())
+            self._note(connection, Action.CONFIRM, survivor, survivor, log_id)
+        return Correction(log_id, EventType.CONFIRM, survivor, survivor)
+
     def undo(self, identity: int, *, machine: bool = False) -> Correction:
-        """Takes back the last MERGE or SPLIT about an identity that was not taken back yet.
+        """Takes back the last MERGE, SPLIT or CONFIRM about an identity that was not taken back yet.
 
         Everything is then as if it had never been decided; only the number that a SPLIT made is not free again: it
         redirects to the identity that it was split from.
@@ -177,14 +204,22 @@ def _check_tracklets(connection: Connection, identity: int, keys: Sequence[Track
     """Refuses tracklets that are not of a survivor, and all of them together."""
     if not keys:
         raise CorrectionRefused(f"identity {identity}: no tracklet was named: expected at least one, as CAMERA:NUMBER")
+    if len(tracklets_of(connection, identity)) == len(_rows_of(connection, identity, keys)):
+        raise CorrectionRefused(f"identity {identity}: these are all its tracklets: expected to leave at least one")
+
+
+def _rows_of(connection: Connection, identity: int, keys: Sequence[TrackletKey]) -> list[int]:
+    """The rows of tracklets of a survivor."""
     own = select(Tracklet.id).join(Camera, Camera.id == Tracklet.camera_id).where(Tracklet.identity == identity)
+    rows = []
     for camera, number in keys:
-        if connection.scalar(own.where(Camera.name == camera, has_number(Tracklet.number, number))) is None:
+        row = connection.scalar(own.where(Camera.name == camera, has_number(Tracklet.number, number)))
+        if row is None:
             raise CorrectionRefused(
                 f"{camera}:{number}: no tracklet of identity {identity}: expected one of `journey {identity}`"
             )
-    if len(tracklets_of(connection, identity)) == len(keys):
-        raise CorrectionRefused(f"identity {identity}: these are all its tracklets: expected to leave at least one")
+        rows.append(row)
+    return rows
 
 
 def _new_number(connection: Connection, left: int) -> int:
@@ -207,14 +242,16 @@ def _last_seen(connection: Connection, identities: Sequence[int]) -> int:
     )
 
 
-def _decisions_about(identity: int, *, machine: bool) -> Select[int, str, int, int, int]:
-    """The merges and splits that name an identity and were not undone, newest first."""
+def _decisions_about(
+    identity: int, kinds: Collection[EventType] = _UNDOABLE, *, machine: bool
+) -> Select[int, str, int, int, int]:
+    """The merges, splits and confirmations that name an identity and were not undone, newest first."""
     entry = IdentityLogEntry
     return (
         select(entry.id, entry.type, entry.identity, func.coalesce(entry.other, entry.identity), entry.time_us)
         .where(
             or_(entry.identity == identity, entry.other == identity),
-            entry.type.in_((EventType.MERGE.value, EventType.SPLIT.value)),
+            entry.type.in_([kind.value for kind in kinds]),
             (entry.actor == MACHINE) if machine else (entry.actor != MACHINE),
             ~IS_UNDONE,
         )
@@ -231,7 +268,7 @@ def _nothing_to_undo(identity: int, survivor: int, *, machine: bool) -> str:
 def _check_nothing_followed(connection: Connection, log_id: int, made: int) -> None:
     """Else the identity that a split made would take with it whom it was merged with since."""
     for machine in (False, True):
-        later = _decisions_about(made, machine=machine).where(IdentityLogEntry.id > log_id)
+        later = _decisions_about(made, _MOVING, machine=machine).where(IdentityLogEntry.id > log_id)
         if connection.execute(later.limit(1)).first() is not None:
             option = " --machine" if machine else ""
             raise CorrectionRefused(

@@ -1,4 +1,4 @@
-"""The best views of tracklets as JPEG files.
+"""The best views of tracklets as JPEG files; of an encrypted site they are sealed (`encryption`).
 
 A crop lies at ``crops/<camera>/<day>/<number>_<frame>.jpg`` under the data folder; the day is that of its capture time
 in UTC. Paths are kept relative, so that a site can be moved.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from reid_pipeline.storage.errors import CropError
+from reid_pipeline.storage.encryption import Kind, Place, Sealer, Vault
+from reid_pipeline.storage.errors import CropError, KeyShredded
 
 _FOLDER = "crops"
 # What may be one part of a path: no separator, no leading dot, so neither ".." nor a hidden file.
@@ -21,12 +22,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CropStore:
-    """Reads and writes the crops of one site."""
+    """Reads and writes the crops of one site.
 
-    def __init__(self, data_dir: Path) -> None:
+    Args:
+        data_dir: The folder of the site.
+        vault: Opens the crops of an encrypted site; None: nothing but removing, or none of them is encrypted.
+    """
+
+    def __init__(self, data_dir: Path, vault: Vault | None = None) -> None:
         self._data_dir = data_dir
+        self._vault = vault
 
-    def write(self, camera: str, time_us: int, number: int, frame: int, jpeg: bytes) -> str:
+    def write(
+        self, camera: str, time_us: int, number: int, frame: int, jpeg: bytes, sealer: Sealer | None = None
+    ) -> str:
         """Stores a crop: afterwards the whole file is there under its name, or nothing is.
 
         It is not forced to the disk, which would take longer than the encoder: after a power cut (not after a kill)
@@ -38,6 +47,7 @@ class CropStore:
             number: Number of the tracklet.
             frame: Number of the frame.
             jpeg: Bytes of the file.
+            sealer: Seals them; None: they are stored as they are.
 
         Returns:
             The path, relative to the data folder, with ``/``.
@@ -55,7 +65,7 @@ class CropStore:
         path = self._data_dir / relative
         part = path.with_suffix(".part")  # one thread writes, so the name is free
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(jpeg)
+        part.write_bytes(jpeg if sealer is None else sealer.seal(_place(relative), relative, jpeg))
         part.replace(path)
         return relative
 
@@ -64,10 +74,12 @@ class CropStore:
 
         Raises:
             CropError: The path is not one that `write` returns, or the file is gone.
+            SealBroken: It was changed, or put in the place of another one.
         """
         try:
-            return self._resolve(path).read_bytes()
-        except FileNotFoundError as error:
+            content = self._resolve(path).read_bytes()
+            return content if self._vault is None else self._vault.open(_place(path), path, content)
+        except (FileNotFoundError, KeyShredded) as error:
             raise CropError(f"{path}: the crop is gone; it was removed or replaced") from error
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -92,3 +104,23 @@ class CropStore:
         if not _PATH.fullmatch(path):
             raise CropError(f"{path!r}: expected {_FOLDER}/<camera>/<day>/<number>_<frame>.jpg")
         return self._data_dir / path
+
+
+def _place(path: str) -> Place:
+    _, camera, day, _ = path.split("/")
+    return Place(Kind.CROPS, camera, (date.fromisoformat(day) - _EPOCH.date()).days)
+
+
+def camera_of(path: str) -> str:
+    """Whose picture a crop is.
+
+    Raises:
+        CropError: The path is not one that `CropStore.write` returns.
+
+    Example:
+        >>> camera_of("crops/hall/2026-11-20/7_120.jpg")
+        'hall'
+    """
+    if not _PATH.fullmatch(path):
+        raise CropError(f"{path!r}: expected {_FOLDER}/<camera>/<day>/<number>_<frame>.jpg")
+    return path.split("/")[1]

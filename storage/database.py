@@ -2,8 +2,8 @@
 
 It is SQLite in the data folder, or PostgreSQL; what these do in their own ways is in `dialect_sqlite` and
 `dialect_postgresql`. Any number of processes may read at any time. Writes are transactions that exclude each other; a
-`run` also holds `Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities, and
-whatever learns holds `Database.lock_for_learning`.
+`run` also holds `Database.lock_for_run` for as long as it lasts, so that only one numbers tracklets and identities,
+whatever learns holds `Database.lock_for_learning`, and a recorder `Database.lock_for_recording`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.database_link import check_link, has_site, link, linked_url
-from reid_pipeline.storage.dialect import LEARNING_LOCK, RUN_LOCK, Dialect, SiteLock
+from reid_pipeline.storage.dialect import LEARNING_LOCK, RECORD_LOCK, RUN_LOCK, Dialect, SiteLock
 from reid_pipeline.storage.dialect_postgresql import PostgresqlDialect, parse_url
 from reid_pipeline.storage.dialect_sqlite import DATABASE_NAME, SqliteDialect
+from reid_pipeline.storage.encryption import Vault
 from reid_pipeline.storage.errors import DataDirError, InputError, StorageError
+from reid_pipeline.storage.master_key import check_key, note_key, noted_key
 from reid_pipeline.storage.schema import SCHEMA_REVISION
 
 
@@ -31,13 +33,15 @@ class Database:
 
     Attributes:
         data_dir: The folder of the site.
+        vault: Seals what is stored and opens it, where the folder says that the site is encrypted.
     """
 
-    def __init__(self, engine: Engine, dialect: Dialect, data_dir: Path) -> None:
+    def __init__(self, engine: Engine, dialect: Dialect, data_dir: Path, master_key: bytes | None = None) -> None:
         self.data_dir = data_dir
         self._dialect = dialect
         self._engine = engine
         self._writing_engine = dialect.build_writing_engine(engine)
+        self.vault = Vault(self.session_scope, master_key)
 
     @contextmanager
     def session_scope(self, *, write: bool = False) -> Iterator[Session]:
@@ -72,6 +76,26 @@ class Database:
             SiteBusy: Something is learning here.
         """
         with self._lock(LEARNING_LOCK):
+            yield
+
+    @contextmanager
+    def lock_for_recording(self) -> Iterator[None]:
+        """As `lock_for_run`, for what keeps the footage; a run may go on beside it.
+
+        Raises:
+            SiteBusy: Something is recording here.
+        """
+        with self._lock(RECORD_LOCK):
+            yield
+
+    @contextmanager
+    def lock_for_all(self) -> Iterator[None]:
+        """Holds all three locks: nothing else writes here, but for what people decide.
+
+        Raises:
+            SiteBusy: Somebody holds one of them.
+        """
+        with self.lock_for_run(), self.lock_for_learning(), self.lock_for_recording():
             yield
 
     @contextmanager
@@ -113,6 +137,7 @@ def open_database(data_dir: Path, url: str | None = None, *, create: bool = True
     Raises:
         DataDirError: The folder cannot be made or written, or belongs to another database; or there is no site and
             `create` is off.
+        MasterKeyError: The site is encrypted, and its key is missing or another one.
         DatabaseUnavailable: The server cannot be reached, is too old, or does not let us in.
         NotASiteDatabase: The database is damaged or something else.
         NewerSchema: It was written by a newer version of this program.
@@ -127,10 +152,25 @@ def open_database(data_dir: Path, url: str | None = None, *, create: bool = True
     return database
 
 
-def open_configured(data_dir: Path, url: str | None, *, create: bool = True) -> Database:
-    """As `open_database`, for a cameras.yaml: without a URL its database is SQLite, whatever the folder says."""
+def open_configured(data_dir: Path, url: str | None, *, master_key: str | None = None, create: bool = True) -> Database:
+    """As `open_database`, for a cameras.yaml: without a URL its database is SQLite, whatever the folder says.
+
+    Args:
+        data_dir: The folder of the site.
+        url: Where its PostgreSQL database is.
+        master_key: Where the key is that encrypts it, as in `master_key`; None: nowhere.
+        create: Whether to make the folder and the tables where they do not exist.
+
+    Raises:
+        MasterKeyError: The key is missing or another one, or the site is encrypted and none is given.
+        InputError: As `open_database`.
+    """
     if url is None:
         check_link(data_dir, None)
+    check_key(data_dir, master_key)
+    if master_key is not None:
+        _prepare_folder(data_dir, create)
+        note_key(data_dir, master_key)
     return open_database(data_dir, url, create=create)
 
 
@@ -147,6 +187,7 @@ def _prepare_folder(data_dir: Path, create: bool) -> None:
 
 
 def _open(data_dir: Path, url: URL | None) -> Database:
+    master_key = noted_key(data_dir)
     dialect: Dialect = SqliteDialect(data_dir) if url is None else PostgresqlDialect(url)
     engine = dialect.build_engine()
     try:
@@ -157,7 +198,7 @@ def _open(data_dir: Path, url: URL | None) -> Database:
     except DBAPIError as error:
         engine.dispose()
         raise dialect.explain_opening(error) from error
-    return Database(engine, dialect, data_dir)
+    return Database(engine, dialect, data_dir, master_key)
 
 
 def _update_schema(engine: Engine, dialect: Dialect) -> None:

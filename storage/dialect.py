@@ -29,6 +29,7 @@ class SiteLock:
 
 RUN_LOCK: Final = SiteLock("run.lock", 1, "another run ({holder}) is writing here; wait for its end or stop it")
 LEARNING_LOCK: Final = SiteLock("learning.lock", 2, "something is learning here already ({holder}); wait for its end")
+RECORD_LOCK: Final = SiteLock("record.lock", 3, "footage is being recorded here ({holder}); stop that first")
 
 
 class Dialect(Protocol):

@@ -4,7 +4,7 @@ What is to go is noted first, then it goes step by step, then the note is emptie
 can be done again: whatever dies in between, `Erasures.recover` ends it. No run and nothing that learns may go on beside
 it, as they hold in memory what is to be forgotten.
 
-    begin -> corpus -> logs -> rows -> vector indices -> files (`erasure_files`) -> report
+    begin -> corpus -> logs -> rows -> clips -> vector indices -> files (`erasure_files`) -> report
 
 What stays: the numbers of identities, which are never given again; counts; and that the site's later models were
 trained when the pictures were there.
@@ -23,16 +23,20 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, 
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.audit_log import Action, AuditLog, canonical
-from reid_pipeline.storage.cases import is_held
+from reid_pipeline.storage.cases import is_clip_held, is_held
+from reid_pipeline.storage.clips import ClipFiles
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
+from reid_pipeline.storage.encryption import shred_keys
+from reid_pipeline.storage.erasure_clips import clip_exports, erase_clips, showing
 from reid_pipeline.storage.erasure_files import ErasedTracklet, erase_from_files
 from reid_pipeline.storage.errors import ErasureRefused, SiteBusy
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.removal import AT_ONCE, remove_tracklet_rows
 from reid_pipeline.storage.schema import (
     Camera,
+    Clip,
     CorpusItem,
     CorpusOrigin,
     CorpusTracklet,
@@ -48,6 +52,7 @@ from reid_pipeline.storage.schema_governance import AuditEntry, ErasedContent, E
 from reid_pipeline.storage.settlement import survivor_of
 from reid_pipeline.storage.signing import open_signing_key
 from reid_pipeline.storage.vector_index_sync import purge_indices
+from reid_pipeline.storage.watch_lists import forget_watched
 
 TrackletKey = tuple[str, int]  # camera and number
 
@@ -82,7 +87,9 @@ class ErasurePreview:
         crops: Number of pictures.
         embeddings: Number of vectors.
         corpus: Number of crops to learn from.
+        clips: Number of clips that show them, with everybody else who is on them.
         held: Number of the tracklets that an open case holds: they have to be let go first.
+        held_clips: Number of the clips that an open case holds.
     """
 
     tracklets: tuple[TrackletKey, ...]
@@ -91,7 +98,9 @@ class ErasurePreview:
     crops: int
     embeddings: int
     corpus: int
+    clips: int
     held: int
+    held_clips: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ class ErasureReport:
 
 
 class Erasures:
-    """Erases in one site. Call it under `Database.lock_for_run` and `Database.lock_for_learning`, but for `preview`.
+    """Erases in one site. `erase` under `Database.lock_for_all`, `recover` under those for runs and learning.
 
     Args:
         database: Of the site.
@@ -160,7 +169,11 @@ class Erasures:
                 raise ErasureRefused(
                     f"{found.held} of {len(found.tracklets)} tracklets are held by an open case: close it first"
                 )
-            if not found.tracklets and not found.corpus:
+            if found.held_clips:
+                raise ErasureRefused(
+                    f"{found.held_clips} of {found.clips} clips that show them are held by an open case: close it first"
+                )
+            if not found.tracklets and not found.corpus and not found.clips:
                 raise ErasureRefused("there is nothing of them: see `reid-pipeline identity list`")
             number = self._begin(session, target, found, reason)
         return self._go_on(number)
@@ -198,13 +211,24 @@ class Erasures:
             .where(_wanted(session, target))
         ).all()
         corpus = session.scalars(select(CorpusTracklet.id).where(_wanted_corpus(session, target))).all()
+        clips_wanted = showing(_wanted(session, target), _seen(target))
+        clips = session.execute(select(Clip.id, Clip.path).where(clips_wanted)).all()
+        cameras = {row.name for row in rows} | ({target.camera} if target.camera is not None else set())
         plan = {
             "reason": reason,
             "tracklets": [list(row) for row in rows],
             "corpus": list(corpus),
             "embeddings": list(session.scalars(_embeddings_of(session, target))),
+            "clips": [list(row) for row in clips],
+            "clip_parts": ClipFiles(self._database.data_dir).parts(cameras),
+            "exports": clip_exports(self._audit, session, _wanted(session, target), _seen(target)),
             "emptied": _members(session.connection(), found.emptied),
-            "counts": {"tracklets": len(rows), "crops": found.crops, "embeddings": found.embeddings},
+            "counts": {
+                "tracklets": len(rows),
+                "crops": found.crops,
+                "embeddings": found.embeddings,
+                "clips": found.clips,
+            },
             "corpus_crops": found.corpus,
             "first_us": min((row.first_us for row in rows), default=0),
         }
@@ -219,8 +243,11 @@ class Erasures:
         self._erase_corpus(number, plan)
         blanked = self._erase_from_logs(number, plan)
         self._erase_rows(plan)
+        erase_clips(self._database, plan.raw.get("clips", []), plan.raw.get("clip_parts", []))
         purge_indices(self._database, np.array(plan.embeddings, np.int64))
         files = erase_from_files(self._database.data_dir, plan.tracklets, plan.emptied, plan.first_us, blanked.exports)
+        with self._database.session_scope(write=True) as session:
+            shred_keys(session)
         if not self._database.forget_writes():
             raise SiteBusy(f"erasure {number}: somebody reads the database for long: end that, and erase again")
         return self._finish(number, plan, blanked.entries, files)
@@ -255,6 +282,7 @@ class Erasures:
         crops = CropStore(self._database.data_dir)
         for some in _in_parts(plan.rows):
             with self._database.session_scope(write=True) as session:
+                forget_watched(session.connection(), some, plan.emptied, self._actor, self._now_us())
                 remove_tracklet_rows(session, crops, some)
 
     def _finish(
@@ -327,6 +355,7 @@ def _preview(session: Session, target: Target) -> ErasurePreview:
     known = tuple(sorted(each for each in identities if each is not None))
     left = set(session.scalars(select(Tracklet.identity).where(Tracklet.identity.in_(known), ~wanted).distinct()))
     corpus = select(CorpusTracklet.id).where(_wanted_corpus(session, target))
+    clips = showing(wanted, _seen(target))
     return ErasurePreview(
         tracklets=tuple((name, number) for name, number in keys),
         identities=known,
@@ -334,7 +363,9 @@ def _preview(session: Session, target: Target) -> ErasurePreview:
         crops=_count(session, Crop.tracklet_id.in_(rows)),
         embeddings=_count(session, Embedding.tracklet_id.in_(rows)),
         corpus=_count(session, CorpusItem.tracklet_id.in_(corpus)),
+        clips=_count(session, clips),
         held=_count(session, wanted & is_held()),
+        held_clips=_count(session, clips & is_clip_held()),
     )
 
 
@@ -372,6 +403,10 @@ def _wanted_corpus(session: Session, target: Target) -> ColumnElement[bool]:
     since = CorpusTracklet.last_us >= target.since_us if target.since_us is not None else True
     until = CorpusTracklet.first_us < target.until_us if target.until_us is not None else True
     return own | (CorpusTracklet.origin_id.in_(origins) & since & until)
+
+
+def _seen(target: Target) -> tuple[str, int | None, int | None] | None:
+    return None if target.camera is None else (target.camera, target.since_us, target.until_us)
 
 
 def _embeddings_of(session: Session, target: Target) -> Select[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from reid_pipeline.storage.line_file import LineFile
-from reid_pipeline.storage.site_files import BACKUPS, EVENTS, REPORTS, TRACKS, VIDEOS
+from reid_pipeline.storage.site_files import BACKUPS, CLIPS, EVENTS, REPORTS, TRACKS, VIDEOS
 
 _TOGETHER: Final = "mtmc"  # how the files of all cameras begin
 _MANIFEST: Final = "manifest.json"
+# A file of an export: in its folder, or among its clips.
+_INSIDE: Final = re.compile(rf"(?:{CLIPS}/)?[^/\\]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +117,5 @@ def _exported(folders: Sequence[str]) -> list[Path]:
     for folder in map(Path, dict.fromkeys(folders)):
         with suppress(OSError, ValueError, KeyError):
             names = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"]
-            found += [folder / name for name in names if "/" not in name] + [folder / _MANIFEST]
+            found += [folder / name for name in names if _INSIDE.fullmatch(name)] + [folder / _MANIFEST]
     return [path for path in found if path.exists()]

@@ -108,7 +108,7 @@ def _apply_word(connection: Connection, event: IdentityEvent, tracklet: int | No
     left = connection.scalar(select(Tracklet.identity).where(Tracklet.id == tracklet))
     _change(connection, event, tracklet)
     log_id = _log(connection, event, tracklet)
-    if event.type is not EventType.OPEN:
+    if event.type not in (EventType.OPEN, EventType.CONFIRM):  # whoever confirms keeps the word itself
         identity = survivor_of(connection, event.identity)
         others = tracklets_of(connection, left) if left not in (None, identity) else ()
         keep_word(connection, log_id, tracklets_of(connection, identity), others)

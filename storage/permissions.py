@@ -33,6 +33,9 @@ class Permission(StrEnum):
     CORRECT = "merge, split or undo"
     EXPORT = "export"
     HOLD = "open cases"
+    WATCH = "watch for people"
+    APPROVE = "approve that people are watched for"
+    ACKNOWLEDGE = "see and acknowledge alerts"
     ERASE = "erase people"
     AUDIT = "read the audit log"
     KEEP = "apply retention, back up or mend"
@@ -41,15 +44,24 @@ class Permission(StrEnum):
 
 ALLOWED: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: frozenset({Permission.SEE}),
-    Role.OPERATOR: frozenset({Permission.SEE, Permission.SEARCH, Permission.CORRECT}),
+    Role.OPERATOR: frozenset({Permission.SEE, Permission.SEARCH, Permission.CORRECT, Permission.ACKNOWLEDGE}),
     Role.INVESTIGATOR: frozenset(
-        {Permission.SEE, Permission.SEARCH, Permission.CORRECT, Permission.EXPORT, Permission.HOLD}
+        {
+            Permission.SEE,
+            Permission.SEARCH,
+            Permission.CORRECT,
+            Permission.EXPORT,
+            Permission.HOLD,
+            Permission.WATCH,
+            Permission.ACKNOWLEDGE,
+        }
     ),
     Role.PRIVACY_OFFICER: frozenset(
         {
             Permission.SEE,
             Permission.EXPORT,
             Permission.HOLD,
+            Permission.APPROVE,
             Permission.ERASE,
             Permission.AUDIT,
             Permission.KEEP,
@@ -93,6 +105,16 @@ class Access:
         if self.cameras is not None:
             seen = ", ".join(sorted(self.cameras)) or "no camera"
             raise NotAllowed(f"{self.name} sees {seen}: may not {permission}: expected somebody who sees all cameras")
+
+    def require_camera(self, permission: Permission, camera: str) -> None:
+        """As `require`, for what is about one camera.
+
+        Raises:
+            NotAllowed: It may not be done, or that camera may not be seen.
+        """
+        self.require(permission)
+        if not self.sees(camera):
+            raise NotAllowed(f"{self.name} may not {permission} of {camera}: expected a camera that they see")
 
     def sees(self, camera: str) -> bool:
         """Whether a camera may be seen."""

@@ -28,7 +28,7 @@ class Promotion:
 
     Attributes:
         time: ISO-8601, UTC.
-        actor: Who did it: the user of the operating system.
+        actor: Who did it: a user of the dashboard, else of the operating system.
         action: What was done.
         base: Hash of the encoder that the site is configured with.
         name: Name of the model that was promoted or taken back.
@@ -96,8 +96,8 @@ class PromotionLog:
             raise ModelError(f"{model.name}: serves already: nothing to promote")
         return self._append("promote", base, (model.name, identity, lineage), serving, reason)
 
-    def roll_back(self, base: str, reason: str) -> Promotion:
-        """Takes the last promotion for a base back.
+    def roll_back(self, base: str, reason: str, actor: str | None = None) -> Promotion:
+        """Takes the last promotion for a base back; `actor` None: by the user of the operating system.
 
         Raises:
             ModelError: The base itself serves.
@@ -106,7 +106,7 @@ class PromotionLog:
         if not promoted:
             raise ModelError(f"{self.path}: nothing to roll back: the configured encoder itself serves")
         last = promoted[-1]
-        return self._append("rollback", base, (last.name, last.hash, last.lineage), last.hash, reason)
+        return self._append("rollback", base, (last.name, last.hash, last.lineage), last.hash, reason, actor)
 
     def serving(self, base: str) -> str:
         """Hash of the model that serves for a base."""
@@ -147,9 +147,10 @@ class PromotionLog:
         model: tuple[str, str, tuple[str, ...]],
         previous: str,
         reason: str,
+        actor: str | None = None,
     ) -> Promotion:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = Promotion(now, current_user(), action, base, *model, previous, reason)
+        entry = Promotion(now, actor or current_user(), action, base, *model, previous, reason)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:

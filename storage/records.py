@@ -40,7 +40,8 @@ class EventType(StrEnum):
     ASSIGN = "assign"  # a tracklet belongs to an identity
     MERGE = "merge"  # an identity was another, older one all along
     SPLIT = "split"  # a tracklet leaves its identity for a new one
-    UNDO = "undo"  # an operator takes a MERGE or SPLIT back
+    CONFIRM = "confirm"  # an operator says that tracklets of an identity are rightly one person
+    UNDO = "undo"  # an operator takes a MERGE, SPLIT or CONFIRM back
 
 
 # What a run writes
@@ -128,12 +129,12 @@ class IdentityEvent:
 
     Attributes:
         type: OPEN makes `identity`. ASSIGN gives it the tracklet. MERGE ends `identity` in favour of the older
-            `other`. SPLIT makes `identity` and gives it the tracklet, which was `other`'s. UNDO takes a MERGE or SPLIT
-            of these two back.
+            `other`. SPLIT makes `identity` and gives it the tracklet, which was `other`'s. CONFIRM changes nothing:
+            the tracklet is rightly of `identity`. UNDO takes a MERGE, SPLIT or CONFIRM of these two back.
         time_us: Capture time that the decision was made at.
         identity: Who it is about.
         other: The second identity of a merge or split.
-        camera: Camera of the tracklet; needed for ASSIGN and SPLIT, else it may be left out.
+        camera: Camera of the tracklet; needed for ASSIGN, SPLIT and CONFIRM, else it may be left out.
         number: Number of the tracklet.
         probability: That the decision is right, calibrated, where there is one.
         evidence: What led to it.
@@ -155,14 +156,27 @@ class IdentityEvent:
     def __post_init__(self) -> None:
         if (self.camera is None) != (self.number is None):
             raise ValueError(f"{self.type} of identity {self.identity}: expected camera and number, or neither")
-        if self.type in (EventType.ASSIGN, EventType.SPLIT) and self.camera is None:
+        if self.type in (EventType.ASSIGN, EventType.SPLIT, EventType.CONFIRM) and self.camera is None:
             raise ValueError(f"{self.type} of identity {self.identity}: expected a tracklet, got none")
+        if self.type is EventType.CONFIRM and self.actor == MACHINE:
+            raise ValueError(f"confirmation of identity {self.identity}: expected an operator")
         if self.type is EventType.SPLIT and self.other is None:
             raise ValueError(f"split of identity {self.identity}: expected `other`, which the tracklet leaves")
         if self.type is EventType.MERGE and (self.other is None or self.other >= self.identity):
             raise ValueError(f"merge of identity {self.identity}: expected an older `other`, got {self.other}")
         if self.type is EventType.UNDO and (self.undoes is None or self.other is None or self.actor == MACHINE):
             raise ValueError(f"undo of identity {self.identity}: expected `undoes`, `other` and an operator")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """A tracklet that may be who the entry of a watch list is about; `probability` that it is."""
+
+    entry: int
+    camera: str
+    number: int
+    time_us: int
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,7 @@ class Changes:
     views: tuple[View, ...] = ()
     corpus: tuple[CollectedCrop, ...] = ()
     identity_events: tuple[IdentityEvent, ...] = ()
+    alerts: tuple[NewAlert, ...] = ()
     progress: tuple[SourceProgress, ...] = ()
 
 

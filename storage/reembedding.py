@@ -13,7 +13,8 @@ from sqlalchemy.orm import aliased
 
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord
-from reid_pipeline.storage.schema import Crop, Embedding, Model
+from reid_pipeline.storage.schema import Camera, Crop, Embedding, Model, Tracklet
+from reid_pipeline.storage.vector_bytes import VectorName, seal_vector
 
 _ROWS_AT_ONCE: Final = 10_000
 
@@ -39,6 +40,7 @@ class Backlog:
 
     def __init__(self, database: Database, model_hash: str) -> None:
         self._database = database
+        self._hash = model_hash
         with database.session_scope() as session:
             found = session.scalar(select(Model.id).where(Model.hash == model_hash))
         if found is None:
@@ -68,8 +70,12 @@ class Backlog:
         """Stores the embeddings ``(N, D)`` of crops by their rows; one that was removed meanwhile gets none."""
         with self._database.session_scope(write=True) as session:
             rows = session.execute(
-                select(Crop.id, Crop.tracklet_id, Crop.quality, Crop.time_us).where(Crop.id.in_(crops), self._missing)
+                select(Crop.id, Crop.tracklet_id, Crop.quality, Crop.time_us, Camera.name, Tracklet.number)
+                .join(Tracklet, Tracklet.id == Crop.tracklet_id)
+                .join(Camera, Camera.id == Tracklet.camera_id)
+                .where(Crop.id.in_(crops), self._missing)
             )
+            sealer = self._database.vault.sealer(session.connection())
             place = {crop: number for number, crop in enumerate(crops)}
             values = [
                 {
@@ -78,7 +84,9 @@ class Backlog:
                     "model_id": self._model_id,
                     "quality": row.quality,
                     "time_us": row.time_us,
-                    "vector": vectors[place[row.id]].astype("<f4").tobytes(),
+                    "vector": seal_vector(
+                        sealer, VectorName(row.name, row.number, row.time_us, self._hash), vectors[place[row.id]]
+                    ),
                 }
                 for row in rows
             ]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-import numpy as np
 from sqlalchemy import Row, Select, distinct, exists, func, select, true, update
 from sqlalchemy.orm import Session
 
@@ -18,7 +17,7 @@ from reid_pipeline.configs.log import redact_url
 from reid_pipeline.storage.box_codec import unpack_boxes
 from reid_pipeline.storage.calibrations import CalibrationRecord, read_calibrations, replace_calibrations
 from reid_pipeline.storage.corpus_store import CorpusStore
-from reid_pipeline.storage.crop_store import CropStore
+from reid_pipeline.storage.crop_store import CropStore, camera_of
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord
 from reid_pipeline.storage.identity_log import read_history
@@ -43,6 +42,7 @@ from reid_pipeline.storage.removal import check_removable, remove_results
 from reid_pipeline.storage.row_ids import find_or_add_camera
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Identity, Model, Run, Segment, Site, Source, Tracklet
 from reid_pipeline.storage.tracklet_views import TrackletViews, ViewFilter, read_views
+from reid_pipeline.storage.vector_bytes import VectorName, open_vectors
 
 _ROWS_AT_ONCE = 500  # some 100 kB of boxes or vectors: enough that the cost per fetch vanishes
 
@@ -171,7 +171,7 @@ class Repository:
         narrowed = self._access.narrow(wanted)
         if narrowed is not None:
             with self._database.session_scope() as session:
-                yield from read_views(session, model_hash, narrowed)
+                yield from read_views(session, model_hash, narrowed, self._database.vault)
 
     def calibrations(self, model_hash: str) -> tuple[CalibrationRecord, ...]:
         """What similarities by a model mean here; empty where nothing was learnt yet."""
@@ -275,7 +275,8 @@ class Repository:
         query = query.execution_options(yield_per=_ROWS_AT_ONCE)
         with self._database.session_scope() as session, session.execute(query) as rows:
             for identity, camera, number, time_us, quality, vector, first_us, last_us in rows:
-                array = np.frombuffer(vector, "<f4").astype(np.float32)
+                name = VectorName(camera, number, time_us, model_hash)
+                [array] = open_vectors(self._database.vault, session, [(name, vector)])
                 yield GalleryRow(identity, camera, number, time_us, quality, array, first_us, last_us)
 
     def identity(self, number: int) -> IdentityRecord:
@@ -320,6 +321,16 @@ class Repository:
         self._access.require(Permission.SEE)
         with self._database.session_scope() as session:
             return read_journey(session, identity, self._access.cameras)
+
+    def read_crop(self, path: str) -> bytes:
+        """The JPEG bytes of a crop, as `JourneyRecord` names it.
+
+        Raises:
+            NotAllowed: Its camera may not be seen.
+            CropError: There is no such crop any more.
+        """
+        self._access.require_camera(Permission.SEE, camera_of(path))
+        return self._crops.read(path)
 
     def operator_links(self) -> tuple[OperatorLink, ...]:
         """What operators have said about pairs of tracklets, in the order of cameras and numbers.

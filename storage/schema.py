@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 
 # SQLite counts rows only in a column that is exactly INTEGER; elsewhere 32 bits would be used up in two years.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
@@ -224,6 +224,36 @@ class Crop(Base):
     y2: Mapped[float]
     path: Mapped[str]
     bytes: Mapped[int]
+
+
+class Clip(Base):
+    """A stretch of a camera's stream as it was sent; its file is `path` under the data folder."""
+
+    __tablename__ = "clips"
+    __table_args__ = (
+        Index("ix_clips_camera", "camera_id", "first_us"),  # what a camera recorded in a span of time
+        Index("ix_clips_first", "first_us"),  # retention: the oldest
+        UniqueConstraint("path"),  # a recorder that goes on after it was killed
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("cameras.id"))
+    first_us: Mapped[int] = mapped_column(Microseconds)
+    last_us: Mapped[int] = mapped_column(Microseconds)
+    path: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger())
+
+
+class DataKey(Base):
+    """The key of one kind of what a camera gave on a day (since 1970, UTC), encrypted by the site's master key."""
+
+    __tablename__ = "data_keys"
+
+    camera_id: Mapped[int] = mapped_column(ForeignKey("cameras.id"), primary_key=True, autoincrement=False)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)  # as in `encryption.Kind`: each has its own retention time
+    wrapped: Mapped[bytes]
 
 
 class Embedding(Base):

@@ -6,21 +6,23 @@ ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, literal, select, text
 
 from reid_pipeline.storage.audit_log import AuditLog
-from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName
+from reid_pipeline.storage.clips import ClipFiles
+from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName, ShardReader
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
+from reid_pipeline.storage.encryption import SEALED
 from reid_pipeline.storage.erasure import Erasures
 from reid_pipeline.storage.permissions import MACHINE_ACCESS
-from reid_pipeline.storage.schema import Base, CorpusShard, Crop
+from reid_pipeline.storage.schema import Base, Clip, CorpusShard, Crop, Embedding
 from reid_pipeline.storage.schema_governance import Erasure
 
 _SHOWN: Final = 5
@@ -56,21 +58,21 @@ def check_site(database: Database) -> tuple[Finding, ...]:
     found = [
         *_check_database(database),
         *_check_crops(database),
+        *_check_clips(database),
         *_check_corpus(database),
         *_check_erasures(database),
+        *(_check_encryption(database) if database.vault.encrypts else ()),
         *(Finding(f"audit log: {fault}", 1, mendable=False) for fault in AuditLog(database).verify().faults),
     ]
     return tuple(each for each in found if each.count)
 
 
 def mend_site(database: Database) -> None:
-    """Removes what `check_site` finds and can be mended. Call it under `Database.lock_for_run` and its like."""
-    crops = CropStore(database.data_dir)
-    gone = [row for row, path in _crop_rows(database) if not (database.data_dir / path).is_file()]
-    for begin in range(0, len(gone), 500):
-        with database.session_scope(write=True) as session:
-            session.execute(delete(Crop).where(Crop.id.in_(gone[begin : begin + 500])))
-    crops.delete_except({path for _, path in _crop_rows(database)})
+    """Removes what `check_site` finds and can be mended. Call it under `Database.lock_for_all`."""
+    for table in (Crop, Clip):
+        _remove_rows_without_file(database, table)
+    CropStore(database.data_dir).delete_except({path for _, path in _rows(database, Crop)})
+    ClipFiles(database.data_dir).delete_except({path for _, path in _rows(database, Clip)})
     CorpusStore(database).recover()
     Erasures(database, MACHINE_ACCESS).recover()
 
@@ -98,12 +100,21 @@ def _check_database(database: Database) -> Iterator[Finding]:
 
 def _check_crops(database: Database) -> Iterator[Finding]:
     folder = database.data_dir
-    named = {path for _, path in _crop_rows(database)}
+    named = {path for _, path in _rows(database, Crop)}
     gone = sorted(path for path in named if not (folder / path).is_file())
     yield Finding("crops whose picture is gone", len(gone), tuple(gone[:_SHOWN]))
     files = (path.relative_to(folder).as_posix() for path in (folder / "crops").glob("*/*/*"))
     orphans = sorted(path for path in files if path not in named)
     yield Finding("pictures that no crop names", len(orphans), tuple(orphans[:_SHOWN]))
+
+
+def _check_clips(database: Database) -> Iterator[Finding]:
+    """But for unfinished ones, which a recorder may be at."""
+    named = {path for _, path in _rows(database, Clip)}
+    gone = sorted(path for path in named if not (database.data_dir / path).is_file())
+    yield Finding("clips whose footage is gone", len(gone), tuple(gone[:_SHOWN]))
+    orphans = [path for path in ClipFiles(database.data_dir).paths() if path not in named]
+    yield Finding("footage that no clip names", len(orphans), tuple(orphans[:_SHOWN]))
 
 
 def _check_corpus(database: Database) -> Iterator[Finding]:
@@ -125,9 +136,45 @@ def _check_erasures(database: Database) -> Iterator[Finding]:
     yield Finding("erasures that were broken off", len(begun), tuple(str(each) for each in begun[:_SHOWN]))
 
 
-def _crop_rows(database: Database) -> list[tuple[int, str]]:
+def _check_encryption(database: Database) -> Iterator[Finding]:
+    """What was there before the site was encrypted."""
+    for what, table in (("crops", Crop), ("clips", Clip)):
+        plain = sorted(path for _, path in _rows(database, table) if not _is_sealed(database.data_dir / path))
+        yield _in_the_clear(what, len(plain), plain)
+    sealed = func.substr(Embedding.vector, 1, len(SEALED)) == literal(SEALED)
     with database.session_scope() as session:
-        return [(row.id, row.path) for row in session.execute(select(Crop.id, Crop.path))]
+        vectors = session.scalar(select(func.count()).select_from(Embedding).where(~sealed)) or 0
+    yield _in_the_clear("embeddings", vectors)
+    with ShardReader(ShardFiles(database.data_dir)) as reader:
+        items = CorpusStore(database).items()
+        begins = (reader.read(ShardName(item.shard, item.day), item.offset, len(SEALED)) for item in items)
+        yield _in_the_clear("crops of the corpus", sum(begin != SEALED for begin in begins))
+
+
+def _in_the_clear(what: str, count: int, examples: Sequence[str] = ()) -> Finding:
+    text = f"{what} that are not encrypted: they go when their time is up"
+    return Finding(text, count, tuple(examples[:_SHOWN]), mendable=False)
+
+
+def _is_sealed(path: Path) -> bool:
+    """Also of one that is gone."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SEALED)) == SEALED
+    except FileNotFoundError:
+        return True
+
+
+def _rows(database: Database, table: type[Crop | Clip]) -> list[tuple[int, str]]:
+    with database.session_scope() as session:
+        return [(row.id, row.path) for row in session.execute(select(table.id, table.path))]
+
+
+def _remove_rows_without_file(database: Database, table: type[Crop | Clip]) -> None:
+    gone = [row for row, path in _rows(database, table) if not (database.data_dir / path).is_file()]
+    for begin in range(0, len(gone), 500):
+        with database.session_scope(write=True) as session:
+            session.execute(delete(table).where(table.id.in_(gone[begin : begin + 500])))
 
 
 def _bytes_of(path: Path) -> int:

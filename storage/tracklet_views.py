@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session
 
+from reid_pipeline.storage.encryption import Vault
 from reid_pipeline.storage.index_hints import off_index
 from reid_pipeline.storage.schema import Camera, Embedding, Model, Tracklet
 from reid_pipeline.storage.typed_numbers import has_number
+from reid_pipeline.storage.vector_bytes import VectorName, open_vectors
 
 _ROWS_AT_ONCE = 2_000  # some megabytes of vectors
 
@@ -67,15 +69,18 @@ class TrackletViews:
     vectors: NDArray[np.float32]
 
 
-def read_views(session: Session, model_hash: str, wanted: ViewFilter) -> Iterator[TrackletViews]:
+def read_views(session: Session, model_hash: str, wanted: ViewFilter, vault: Vault) -> Iterator[TrackletViews]:
     """See `Repository.tracklet_views`."""
     query = _query(model_hash).where(*_conditions(wanted))
     with session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
         for _, views in groupby(rows, key=itemgetter(0, 1)):
-            yield _views(list(views))
+            found = list(views)
+            names = (VectorName(row.name, row.number, row.time_us, model_hash) for row in found)
+            vectors = open_vectors(vault, session, zip(names, (row.vector for row in found), strict=True))
+            yield _views(found, vectors)
 
 
-def _query(model_hash: str) -> Select[str, int, int, int | None, int, int, float, bytes]:
+def _query(model_hash: str) -> Select[str, int, int, int | None, int, int, float, int, bytes]:
     model = select(Model.id).where(Model.hash == model_hash).scalar_subquery()
     return (
         select(
@@ -86,6 +91,7 @@ def _query(model_hash: str) -> Select[str, int, int, int | None, int, int, float
             Tracklet.first_us,
             Tracklet.last_us,
             Embedding.quality,
+            Embedding.time_us,
             Embedding.vector,
         )
         .select_from(Embedding)
@@ -116,9 +122,10 @@ def _conditions(wanted: ViewFilter) -> Iterator[ColumnElement[bool]]:
         yield Tracklet.id.in_(wanted.rows)
 
 
-def _views(rows: Sequence[Row[str, int, int, int | None, int, int, float, bytes]]) -> TrackletViews:
+def _views(
+    rows: Sequence[Row[str, int, int, int | None, int, int, float, int, bytes]], vectors: NDArray[np.float32]
+) -> TrackletViews:
     camera, number, run_id, identity, first_us, last_us, *_ = rows[0]
-    vectors = np.frombuffer(b"".join(row.vector for row in rows), "<f4").astype(np.float32)
     return TrackletViews(
         camera,
         number,
@@ -127,5 +134,5 @@ def _views(rows: Sequence[Row[str, int, int, int | None, int, int, float, bytes]
         first_us,
         last_us,
         np.array([row.quality for row in rows], np.float64),
-        vectors.reshape(len(rows), -1),
+        vectors,
     )

@@ -6,19 +6,23 @@ user on, only those who were added may do anything.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import NotAllowed, UserRefused
 from reid_pipeline.storage.permissions import Access, Permission, Role
 from reid_pipeline.storage.schema import Camera
-from reid_pipeline.storage.schema_governance import User
+from reid_pipeline.storage.schema_governance import LoginSession, User
+
+ONE_TIME_US: Final = 24 * 3600 * 1_000_000  # how long a password serves that somebody else has chosen
 
 _FEWEST_CHARACTERS: Final = 12
 
@@ -117,17 +121,55 @@ class Users:
             NotAllowed: Neither an admin nor the user themselves.
             UserRefused: There is no such user, or the password is too short.
         """
+        if len(password) < _FEWEST_CHARACTERS:
+            raise UserRefused(f"the password has {len(password)} characters: expected at least {_FEWEST_CHARACTERS}")
+        self._set_password(name, password, None)
+
+    def change_password(self, old: str, new: str) -> None:
+        """Gives whoever asks another password, where they say the present one.
+
+        Raises:
+            UserRefused: The present one is another, or they have none; or the new one is too short.
+        """
+        from argon2 import PasswordHasher
+        from argon2.exceptions import VerificationError
+
+        with self._database.session_scope() as session:
+            user = find_user(session, self._access.name)
+            known = None if user is None else user.password
+        if known is None:
+            raise UserRefused(f"{self._access.name}: has no password here: ask an admin for one that serves once")
+        try:
+            PasswordHasher().verify(known, old)
+        except VerificationError as error:
+            raise UserRefused("the present password is another one") from error
+        self.set_password(self._access.name, new)
+
+    def set_one_time_password(self, name: str) -> str:
+        """Gives a user a password that serves for a day, to choose another one with; returns it.
+
+        Raises:
+            NotAllowed: Neither an admin nor the user themselves.
+            UserRefused: There is no such user.
+        """
+        password = secrets.token_urlsafe(_FEWEST_CHARACTERS)
+        self._set_password(name, password, self._now_us() + ONE_TIME_US)
+        return password
+
+    def _set_password(self, name: str, password: str, one_time_until_us: int | None) -> None:
         from argon2 import PasswordHasher  # a command that needs no password does without
 
         if name != self._access.name:
             self._access.require_all_cameras(Permission.MANAGE)
-        if len(password) < _FEWEST_CHARACTERS:
-            raise UserRefused(f"the password has {len(password)} characters: expected at least {_FEWEST_CHARACTERS}")
         hashed = PasswordHasher().hash(password)
         with self._database.session_scope(write=True) as session:
             connection = session.connection()
-            if not connection.execute(update(User).where(User.name == name).values(password=hashed)).rowcount:
+            values = {"password": hashed, "one_time_until_us": one_time_until_us}
+            if not connection.execute(update(User).where(User.name == name).values(**values)).rowcount:
                 raise _unknown(name)
+            # Whoever was logged in with the old one is no more.
+            user = select(User.id).where(User.name == name).scalar_subquery()
+            connection.execute(delete(LoginSession).where(LoginSession.user_id == user))
             self._note(connection, "password", name)
 
     def _note(self, connection: Connection, what: str, name: str, **about: object) -> None:
@@ -151,32 +193,27 @@ def access_of(database: Database, name: str, claimed: str | None = None) -> Acce
             return Access(name if claimed is None else claimed, Role.ADMIN)
         if claimed not in (None, name):
             raise NotAllowed(f"--actor: {claimed}: this site has users: expected {name}, who you are, or nothing")
-        row = session.scalars(select(User).where(User.name == name, ~User.disabled)).one_or_none()
+        row = find_user(session, name)
         if row is None:
             raise NotAllowed(
                 f"{name}: is no user of this site: expected one of `reid-pipeline user list`: ask an admin"
             )
-        return _access(row)
+        return access_of_user(row)
 
 
-def log_in(database: Database, name: str, password: str) -> Access | None:
-    """What somebody may do who says their password; None where it is not theirs, in about the same time."""
-    from argon2 import PasswordHasher
-    from argon2.exceptions import InvalidHashError, VerificationError
-
+def is_empty(database: Database) -> bool:
+    """Whether nobody was added yet."""
     with database.session_scope() as session:
-        row = session.scalars(select(User).where(User.name == name, ~User.disabled)).one_or_none()
-        known = None if row is None else row.password
-        access = None if row is None else _access(row)
-    hasher = PasswordHasher()
-    try:
-        hasher.verify(known or hasher.hash(""), password)
-    except (VerificationError, InvalidHashError):
-        return None
-    return access if known else None
+        return not session.scalar(select(exists().where(User.id.is_not(None))))
 
 
-def _access(row: User) -> Access:
+def find_user(session: Session, name: str) -> User | None:
+    """The user of a name, where they are not disabled."""
+    return session.scalars(select(User).where(User.name == name, ~User.disabled)).one_or_none()
+
+
+def access_of_user(row: User) -> Access:
+    """What a user may do and see."""
     return Access(row.name, Role(row.role), None if row.cameras is None else frozenset(row.cameras))
 
 

@@ -1,5 +1,7 @@
 """The vector index of a site on its disk, kept the same as the database: that is the truth, and always wins.
 
+Of an encrypted site it is in memory only, and built by each process that needs it.
+
 Ids of embeddings are never given twice and a vector never changes, so that the ids tell everything: they are compared
 part by part, by how many there are and their sum, and only parts that differ are read.
 """
@@ -15,6 +17,7 @@ import numpy as np
 
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import IndexUnusable
+from reid_pipeline.storage.site_files import INDEX
 from reid_pipeline.storage.vector_index import EVERYBODY, Ids, IndexFilter, Neighbours, Vectors
 from reid_pipeline.storage.vector_index_file import IndexFiles
 from reid_pipeline.storage.vector_index_ivf import MOST_ROWS, SegmentedIndex
@@ -22,10 +25,21 @@ from reid_pipeline.storage.vector_rows import PART, VectorRows, read_model_hashe
 
 logger = logging.getLogger(__name__)
 
-FOLDER: Final = "index"
 _NAME: Final = 32  # digits of a model's hash
 
 Progress = Callable[[int], None]
+
+
+class NoFiles:
+    """In the place of `IndexFiles` where nothing may be stored in the clear."""
+
+    def load(self) -> SegmentedIndex:
+        """Raises `IndexUnusable`."""
+        raise IndexUnusable("the site is encrypted")
+
+    def save(self, _: SegmentedIndex) -> bool:
+        """Does nothing."""
+        return True
 
 
 class SiteIndex:
@@ -40,7 +54,8 @@ class SiteIndex:
 
     def __init__(self, database: Database, model_hash: str) -> None:
         self._rows = VectorRows(database, model_hash)
-        self._files = IndexFiles(index_folder(database.data_dir, model_hash), model_hash)
+        files = IndexFiles(index_folder(database.data_dir, model_hash), model_hash)
+        self._files = NoFiles() if database.vault.encrypts else files
         self.index = self._load()
 
     def __len__(self) -> int:
@@ -151,13 +166,13 @@ def purge_indices(database: Database, ids: Ids) -> None:
 def _indexed(database: Database) -> list[str]:
     """Hashes of the models whose embeddings have an index."""
     folders = {index_folder(database.data_dir, each): each for each in read_model_hashes(database)}
-    there = database.data_dir.glob(f"{FOLDER}/*")
+    there = database.data_dir.glob(f"{INDEX}/*")
     return [folders[folder] for folder in sorted(there) if folder in folders and not folder.is_symlink()]
 
 
 def index_folder(data_dir: Path, model_hash: str) -> Path:
     """Where the index of a model's embeddings is."""
-    return data_dir / FOLDER / model_hash[:_NAME]
+    return data_dir / INDEX / model_hash[:_NAME]
 
 
 def _by_part(ids: Ids) -> dict[int, Ids]:

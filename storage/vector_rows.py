@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.index_hints import off_index
 from reid_pipeline.storage.schema import Camera, Embedding, Model, Tracklet
 from reid_pipeline.storage.tracklet_views import ViewFilter
+from reid_pipeline.storage.vector_bytes import VectorName, count_numbers, open_vectors
 from reid_pipeline.storage.vector_index import Entries, Ids
 
 PART: Final = 1 << 16  # ids that are compared as one
@@ -44,6 +46,7 @@ class VectorRows:
 
     def __init__(self, database: Database, model_hash: str) -> None:
         self._database = database
+        self._hash = model_hash
         self._model = select(Model.id).where(Model.hash == model_hash).scalar_subquery()
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class VectorRows:
         """Numbers of a vector; None where there is none."""
         with self._database.session_scope() as session:
             vector = session.scalar(select(Embedding.vector).where(Embedding.model_id == self._model).limit(1))
-        return None if vector is None else len(vector) // 4
+        return None if vector is None else count_numbers(vector)
 
     def parts(self) -> Mapping[int, tuple[int, int]]:
         """How many ids there are in each part, and their sum. A part is told by the first id over `PART`."""
@@ -73,15 +76,17 @@ class VectorRows:
     def entries(self, part: int, wanted: Ids) -> Iterator[Entries]:
         """Some of a part, as far as they are still there."""
         query = (
-            select(Embedding.id, Tracklet.camera_id, Embedding.time_us, Embedding.vector)
+            select(Embedding.id, Tracklet.camera_id, Embedding.time_us, Embedding.vector, Camera.name, Tracklet.number)
             .join(Tracklet, Tracklet.id == Embedding.tracklet_id)
+            .join(Camera, Camera.id == Tracklet.camera_id)
             .where(*self._of_part(part), Embedding.id >= int(wanted[0]), Embedding.id <= int(wanted[-1]))
             .order_by(Embedding.id)
         )
         with self._database.session_scope() as session:
             for rows in session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
-                ids, cameras, times, vectors = zip(*rows, strict=True)
-                numbers = np.frombuffer(b"".join(vectors), "<f4").astype(np.float32).reshape(len(ids), -1)
+                ids, cameras, times, vectors, names, tracklets = zip(*rows, strict=True)
+                of = map(VectorName, names, tracklets, times, repeat(self._hash))
+                numbers = open_vectors(self._database.vault, session, zip(of, vectors, strict=False))
                 found = Entries(
                     np.array(ids, np.int64), np.array(cameras, np.int32), np.array(times, np.int64), numbers
                 )

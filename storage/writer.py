@@ -117,7 +117,8 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            applier = ChangeApplier(self._crops, CorpusAppender(ShardFiles(self._database.data_dir)))
+            vault = self._database.vault
+            applier = ChangeApplier(self._crops, CorpusAppender(ShardFiles(self._database.data_dir), vault), vault)
             while (changes := self._next()) is not None:
                 self._commit(applier, changes)
                 self._drop_first()

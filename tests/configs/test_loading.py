@@ -311,8 +311,6 @@ def test_zones_are_a_mapping(tmp_path: Path, zones: str) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (HALL + "retention: {clips: 72h}", "retention.clips"),
-        (HALL + "outputs: {mqtt: null}", "outputs.mqtt"),
         (HALL + "outputs: {prometheus: null}", "outputs.prometheus"),
     ],
 )

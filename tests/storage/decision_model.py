@@ -69,7 +69,7 @@ class Chance:
 
     def step(self):
         kind = self.random.choice(
-            ("merge", "split", "undo", "undo", "machine merge", "machine split", "machine assign")
+            ("merge", "split", "confirm", "undo", "undo", "machine merge", "machine split", "machine assign")
         )
         getattr(self, kind.replace(" ", "_"))()
 
@@ -94,12 +94,23 @@ class Chance:
             made = self.anna.split(left, hall(*leaving)).identity
             self.log.decisions.append(["split", made, left, leaving, True, False])
 
+    def confirm(self):
+        tracklets = self.log.replay()[0]
+        identity = self.random.choice(sorted(tracklets.values()))
+        own = [each for each, of in tracklets.items() if of == identity]
+        if len(own) > 1:
+            self.anna.confirm(identity, hall(*self.random.sample(own, 2)))
+            self.log.decisions.append(["confirm", identity, identity, (), True, False])
+
     def undo(self):
         identity, by_machine = self.two()[0], self.random.random() < 0.5
         of_kind = [
             entry
             for entry in self.log.decisions
-            if entry[0] in ("merge", "split") and identity in entry[1:3] and entry[4] != by_machine and not entry[5]
+            if entry[0] in ("merge", "split", "confirm")
+            and identity in entry[1:3]
+            and entry[4] != by_machine
+            and not entry[5]
         ]
         try:
             undone = self.anna.undo(identity, machine=by_machine)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.corrections import Correction, Corrections
 from reid_pipeline.storage.errors import CorrectionRefused
 from reid_pipeline.storage.identity_log import BESIDE_A_RUN
@@ -176,6 +177,9 @@ def test_vacancy_follows_what_is_undone(crowd, anna):
         (lambda anna: anna.split(1, hall(2)), "hall:2: no tracklet of identity 1"),
         (lambda anna: anna.split(1, [("door", 1)]), "door:1: no tracklet of identity 1"),
         (lambda anna: anna.split(1, hall(1)), "these are all its tracklets"),
+        (lambda anna: anna.confirm(9, hall(1, 2)), "identity 9: does not exist"),
+        (lambda anna: anna.confirm(1, hall(1, 2)), "hall:2: no tracklet of identity 1"),
+        (lambda anna: anna.confirm(1, hall(1, 1)), "identity 1: expected at least two tracklets"),
         (lambda anna: anna.undo(9), "identity 9: does not exist"),
         (
             lambda anna: Corrections(None, Access("machine", Role.OPERATOR)),
@@ -327,6 +331,43 @@ def test_the_machine_does_not_join_what_an_operator_split(crowd, anna, caplog):
     machine(crowd, crowd.merged(3, 1))  # others are free
     machine(crowd, crowd.merged(made, 3))  # 3 is 1 by now
     assert state(crowd)[0] == {1: 1, 2: made, 3: 1, 4: 4}
+
+
+def test_a_confirmation_changes_nothing_but_what_the_machine_may_do(crowd, anna, caplog):
+    machine(crowd, crowd.merged(2, 1), crowd.merged(3, 1))
+    before = state(crowd)
+    done = anna.confirm(2, hall(2, 1))
+    assert done == Correction(done.log_id, EventType.CONFIRM, 1, 1)
+    assert (state(crowd), links(crowd)) == (before, [(1, 2, True)])
+    machine(crowd, split_event(crowd, 5, 1, 2), crowd.assigned(4, 1), crowd.assigned(4, 3))
+    assert state(crowd)[0] == {1: 1, 2: 1, 3: 4, 4: 4}  # of 3 nothing was said
+    assert len(refused(caplog)) == 2
+    (noted,) = [each for each in AuditLog(crowd.database).read() if each.action == Action.CONFIRM]
+    assert (noted.actor, noted.reason) == ("anna", "seen on the video")
+    assert noted.subject == {"identity": 1, "other": 1, "log_id": done.log_id}
+    record = next(each for each in crowd.repository.identity_history(1) if each.log_id == done.log_id)
+    assert (record.type, record.camera, record.number, record.actor) == (EventType.CONFIRM, "hall", 2, "anna")
+
+
+def test_a_confirmation_is_news_and_can_be_undone(crowd, anna):
+    machine(crowd, crowd.merged(2, 1))
+    done = anna.confirm(1, hall(1, 2))
+    news = crowd.repository.operator_news(done.log_id - 1)
+    assert (news.log_id, news.links) == (done.log_id, (OperatorLink(("hall", 1), ("hall", 2), True),))
+    undone = anna.undo(1)
+    assert (undone.undone, undone.identity, undone.other) == (EventType.CONFIRM, 1, 1)
+    assert links(crowd) == []
+    machine(crowd, split_event(crowd, 5, 1, 2))
+    assert state(crowd)[0] == {1: 1, 2: 5, 3: 3, 4: 4}
+
+
+def test_a_confirmation_keeps_no_split_from_being_undone(crowd, anna):
+    machine(crowd, crowd.merged(2, 1), crowd.merged(3, 1))
+    made = anna.split(1, hall(2, 3)).identity
+    anna.confirm(made, hall(2, 3))
+    anna.undo(1)  # the split is the last decision that names 1
+    assert state(crowd)[0] == {1: 1, 2: 1, 3: 1, 4: 4}
+    assert links(crowd) == [(2, 3, True)]
 
 
 def test_a_running_writer_hears_of_a_correction_at_its_next_commit(crowd, anna, caplog):

@@ -9,12 +9,18 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, event
 
+from reid_pipeline.storage.audit_reading import AuditFilter, AuditReader
+from reid_pipeline.storage.cases import Cases
+from reid_pipeline.storage.clips import Clips
 from reid_pipeline.storage.corpus_records import CorpusCrop, CorpusFilter, ImportedTracklet
 from reid_pipeline.storage.corpus_store import CorpusStore
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes
 from reid_pipeline.storage.retention import Limits, Retention
 from reid_pipeline.storage.schema import Base
 from reid_pipeline.storage.tracklet_views import ViewFilter
+from reid_pipeline.storage.watch_alerts import WatchAlerts
+from reid_pipeline.storage.watch_lists import Proposal, WatchLists, read_active
 
 
 @pytest.fixture
@@ -73,7 +79,12 @@ QUESTIONS = {
         {"ix_tracklets_identity", "ix_embeddings_tracklet"},
     ),
     "models in use": (lambda site: site.repository.embedding_models(), {"ix_embeddings_model_time"}),
-    "retention of crops": (lambda site: Retention(site.database).remove(Limits(crops=1)), {"ix_crops_time"}),
+    "retention of crops": (lambda site: Retention(site.database).remove(Limits(crops=1)), {"ix_crops_time", "ix_watch_examples_entry"}),
+    "footage of a time": (lambda site: Clips(site.database).between("hall", 0, 1), {"ix_clips_camera"}),
+    "retention of footage": (
+        lambda site: Retention(site.database).remove(Limits(clips=1)),
+        {"ix_clips_first", "ix_clips_camera", "ix_tracklets_identity", "ix_watch_examples_entry"},
+    ),
     "retention of tracklets": (
         lambda site: Retention(site.database).remove(Limits(tracks=1)),
         {
@@ -83,6 +94,9 @@ QUESTIONS = {
             "ix_embeddings_tracklet",
             "ix_identity_log_tracklet",
             "ix_decision_tracklets_tracklet",
+            "ix_watch_alerts_tracklet",
+            "ix_watch_examples_entry",
+            "ix_watch_examples_tracklet",
         },
     ),
     "totals of a run": (lambda site: site.repository.totals(1), {"ix_tracklets_run"}),
@@ -111,6 +125,8 @@ QUESTIONS = {
             "ix_decision_tracklets_tracklet",
             "ix_corpus_items_tracklet",
             "ix_corpus_shards_day",
+            "ix_watch_alerts_tracklet",
+            "ix_watch_examples_tracklet",
         },
     ),
     "tracklets of the corpus": (
@@ -129,7 +145,26 @@ QUESTIONS = {
         lambda site: CorpusStore(site.database).expire(1),
         {"ix_corpus_shards_day", "ix_corpus_items_shard", "ix_corpus_items_tracklet"},
     ),
+    "active entries of watch lists": (lambda site: read_active(site.database, 1), {"ix_watch_entries_expires"}),
+    "examples of an entry": (
+        lambda site: WatchLists(site.database, Access("ada", Role.ADMIN)).end(1),
+        {"ix_watch_examples_entry"},
+    ),
+    "newest entries of the audit log": (
+        lambda site: AuditReader(site.database, Access("ada", Role.ADMIN)).newest(5, AuditFilter("ada", until_us=9)),
+        {"ix_audit_log_time"},
+    ),
+    "newest alerts": (
+        lambda site: WatchAlerts(site.database, Access("ada", Role.ADMIN)).read(),
+        {"ix_watch_alerts_time"},
+    ),
 }
+
+
+def add_watch_entry(site):
+    ada = Access("ada", Role.ADMIN)
+    case = Cases(site.database, ada).open("a", "b")
+    WatchLists(site.database, ada, lambda: 0).propose(Proposal(case, "b", 9, 0.1, identity=1))
 
 
 def fill_corpus(site):
@@ -143,6 +178,7 @@ def test_a_query_uses_its_indices(site, question, expected):
     events = (site.opened(1), site.opened(2), site.assigned(1, 1))
     site.write(Changes(new_tracklets=(site.begin(1),), boxes=(site.box_run(1, [1]),), identity_events=events))
     fill_corpus(site)
+    add_watch_entry(site)
     with statements() as seen:
         question(site)
     assert indices_of(site, seen) == expected
