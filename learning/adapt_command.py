@@ -37,6 +37,7 @@ from reid_pipeline.pipeline.reembed import embed_stored
 from reid_pipeline.pipeline.serving import SiteModels
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.learning_runs import LearningEnd, LearningKind, LearningStatus
+from reid_pipeline.storage.master_key import is_encrypted
 from reid_pipeline.storage.model_card import Model, load_model
 from reid_pipeline.storage.model_registry import SITE_MODELS, ModelRegistry
 
@@ -149,7 +150,7 @@ def _adapt(
     with stage("writing the report") as progress:
         report = _report(adapted, serving, options, material, training, started)
         report["begun_with"] = (begun or serving).name
-        write_page(work, report, serving, adapted, held_out)
+        write_page(work, report, serving, adapted, held_out, pictures=not is_encrypted(site.data_dir))
         progress(1, 1)
     return keep_report(report, work)
 

@@ -57,6 +57,11 @@ _MEANINGS: Final = {
 _BAR, _ROW, _LEFT = 240, 14, 2  # pixels
 
 
+_NO_PICTURES: Final = "<p>The site is encrypted and this page is not: it shows no pictures.</p>"
+_PERSONAL: Final = """This page holds pictures of people, which are personal data. It lies in the site's data folder
+under the retention class <code>reports</code>; remove it where those pictures must go earlier. """
+
+
 @dataclass(frozen=True, slots=True)
 class NightStory:
     """What the page tells.
@@ -69,7 +74,7 @@ class NightStory:
         verdict: What the gate says.
         rounds: Figures of each round of learning, with its `step`.
         settings: What it was made with, by name.
-        pictures: What it shows.
+        pictures: What it shows; None on a site that is encrypted, as this page is not.
     """
 
     name: str
@@ -79,7 +84,7 @@ class NightStory:
     verdict: Verdict
     rounds: Sequence[Mapping[str, float]]
     settings: Mapping[str, object]
-    pictures: Pictures
+    pictures: Pictures | None
 
 
 def night_page(story: NightStory) -> str:
@@ -98,11 +103,9 @@ def night_page(story: NightStory) -> str:
 {_decision(story)}
 {_figures(story.verdict)}
 {_rounds(story.rounds)}
-{_people(story.pictures.people)}
-{_searches(story.pictures.searches)}
+{_NO_PICTURES if story.pictures is None else _people(story.pictures.people) + _searches(story.pictures.searches)}
 {_settings(story.settings)}
-<footer>This page holds pictures of people, which are personal data. It lies in the site's data folder under the
-retention class <code>reports</code>; remove it where those pictures must go earlier. All times are UTC.</footer>
+<footer>{"" if story.pictures is None else _PERSONAL}All times are UTC.</footer>
 </body>
 </html>
 """

@@ -21,7 +21,15 @@ PAGE_NAME: Final = "report.html"
 _TOLD_ELSEWHERE: Final = ("model", "path", "promoted", "reason", "parent", "before", "after", "changes")
 
 
-def write_page(work: Path, report: Mapping[str, object], serving: Model, adapted: Adapted, held_out: Material) -> None:
+def write_page(
+    work: Path,
+    report: Mapping[str, object],
+    serving: Model,
+    adapted: Adapted,
+    held_out: Material,
+    *,
+    pictures: bool = True,
+) -> None:
     """Writes ``report.html`` into the work folder of an adaptation.
 
     Args:
@@ -30,6 +38,7 @@ def write_page(work: Path, report: Mapping[str, object], serving: Model, adapted
         serving: The encoder that it was compared with.
         adapted: What came of it.
         held_out: Crops that neither was trained on.
+        pictures: Whether some of them are shown, in the clear.
     """
     settings = {name: value for name, value in report.items() if name not in _TOLD_ELSEWHERE}
     story = NightStory(
@@ -40,7 +49,7 @@ def write_page(work: Path, report: Mapping[str, object], serving: Model, adapted
         adapted.verdict,
         read_rounds(work),
         {**settings, "code": code_version()},
-        _draw(serving, adapted.model, held_out),
+        _draw(serving, adapted.model, held_out) if pictures else None,
     )
     (work / PAGE_NAME).write_text(night_page(story), encoding="utf-8")
 

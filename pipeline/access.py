@@ -1,11 +1,14 @@
 """Access: what a site keeps of one person, for that person: their journey, and everybody else made unrecognisable.
 
 Whoever else the tracker knows in the same frame is blurred out of the pictures, also while hidden for a moment. Who was
-never detected is not: look through the pictures before you hand them over.
+never detected is not: look through the pictures before you hand them over. Footage is left out, which shows everybody.
 """
 
 from __future__ import annotations
 
+import io
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +20,13 @@ import numpy as np
 from reid_pipeline.pipeline.datatypes import Boxes, Image
 from reid_pipeline.pipeline.events import iso_time
 from reid_pipeline.pipeline.journey import Export, export_journey, find_journey, to_json
+from reid_pipeline.pipeline.site_data import SiteData
 from reid_pipeline.pipeline.views import encode_jpeg
-from reid_pipeline.storage.audit_log import AuditLog
+from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.journeys import CropRecord, JourneyRecord, JourneyTracklet
+from reid_pipeline.storage.permissions import Permission
 from reid_pipeline.storage.records import TrackletBoxes
 from reid_pipeline.storage.repository import Repository
 
@@ -42,11 +47,29 @@ def export_access(database: Database, site: str, identity: int, folder: Path) ->
     Raises:
         InputError: There is no such identity; or the folder holds something, or cannot be written.
     """
-    crops = CropStore(database.data_dir)
+    crops = CropStore(database.data_dir, database.vault)
     repository = Repository(database, crops)
     journey = find_journey(repository, identity)
     records = {RECORDS_NAME: to_json(_records(database, repository, journey))}
     return export_journey(journey, site, OthersBlurred(repository, crops, journey), folder, records)
+
+
+def access_archive(site: SiteData, identity: int, reason: str) -> bytes:
+    """The files of `export_access` as a ZIP, for somebody who asked; it is accounted for.
+
+    Raises:
+        NotAllowed: They may not.
+        InputError: There is no such identity.
+    """
+    site.access.require_all_cameras(Permission.EXPORT)
+    with tempfile.TemporaryDirectory() as folder:
+        written = export_access(site.database, site.name, identity, Path(folder))
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(written.folder.rglob("*")):
+                archive.write(path, path.relative_to(written.folder))
+    AuditLog(site.database).note(site.access.name, Action.ACCESS, reason, {"identity": identity})
+    return content.getvalue()
 
 
 class OthersBlurred:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reid_pipeline.pipeline.clutter import Clutter
 from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Scores
 from reid_pipeline.pipeline.given_floor import GivenFloor
+from reid_pipeline.pipeline.head_blur import FrameHeads
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.protocols import (
     Encoder,
@@ -76,10 +77,18 @@ class CameraAnalysis:
         encoder: The encoder, shared by all cameras.
         clock: Where the time of each stage is added up.
         floor: How the floor lies in the picture, in parts of it; None where that was not given.
+        blur_heads: Whether heads are blurred, in the frames that it is given: whoever has them afterwards sees that.
     """
 
     def __init__(
-        self, camera: str, tracker: Tracker, encoder: Encoder, clock: StageClock, floor: GivenFloor | None = None
+        self,
+        camera: str,
+        tracker: Tracker,
+        encoder: Encoder,
+        clock: StageClock,
+        floor: GivenFloor | None = None,
+        *,
+        blur_heads: bool = False,
     ) -> None:
         self._camera = camera
         self._tracker = tracker
@@ -87,15 +96,19 @@ class CameraAnalysis:
         self._clutter = Clutter()
         self._clock = clock
         self._floor = floor
+        self._blur_heads = blur_heads
         self._tracklets: dict[int, _Tracklet] = {}
         self._last: tuple[int, int] = (0, 0)  # frame and time
 
     def process(self, frame: Frame, detections: Detections) -> FrameResult:
         """Takes the next frame with what was detected in it."""
+        with self._clock.stage("blur"):
+            heads = FrameHeads(frame.image, detections, enabled=self._blur_heads)
         with self._clock.stage("track"):
             tracked = self._tracker.update(
-                self._clutter.drop(detections, frame.time_us), lambda boxes: self._looks(frame, boxes)
+                self._clutter.drop(detections, frame.time_us), lambda boxes: self._looks(frame, boxes, heads)
             )
+            heads.blur(tracked.boxes)
             started = [number for number in tracked.numbers if number not in self._tracklets]
             box_runs = tuple(self._extend(frame, tracked))
             self._offer(frame, tracked)
@@ -132,7 +145,8 @@ class CameraAnalysis:
         looks = tuple(TrackletView(view.number, view.embedding, view.quality) for view in views)
         return views, TrackletUpdate(self._camera, *self._last, (), (), looks, ended)
 
-    def _looks(self, frame: Frame, boxes: Boxes) -> Embeddings:
+    def _looks(self, frame: Frame, boxes: Boxes, heads: FrameHeads) -> Embeddings:
+        heads.blur(boxes)
         with self._clock.stage("encode"):
             return self._encoder.encode([cut(frame.image, box) for box in boxes])
 

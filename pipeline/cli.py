@@ -57,13 +57,18 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "search": LazyCommand("cli_search", "search", "Search for a person by a picture, an identity or a sighting."),
     "journey": LazyCommand("cli_journey", "journey", "Show one identity's path over the cameras, or export it."),
     "identity": LazyCommand("cli_identity", "app", "List identities; merge, split and undo what is wrong."),
+    "record": LazyCommand("cli_record", "app", "Keep the footage for a while, and cut stretches out of it."),
     "retention": LazyCommand("cli_retention", "retention", "Remove what was kept long enough."),
     "user": LazyCommand("cli_user", "app", "Say who may do what, and see which cameras."),
     "case": LazyCommand("cli_case", "app", "Open inquiries, and hold what they need."),
+    "watch": LazyCommand("cli_watch", "app", "Look out for somebody, and see where they may have been."),
     "erase": LazyCommand("cli_erase", "erase", "Erase somebody for good, with a signed report."),
     "access": LazyCommand("cli_erase", "access", "Export what there is of one person, others blurred."),
     "audit": LazyCommand("cli_audit", "app", "Show who did what with people's data, and check the log."),
     "db": LazyCommand("cli_db", "app", "Back up, restore, check and measure the stored data."),
+    "dashboard": LazyCommand(
+        "cli_dashboard", "dashboard", "Show the cameras, and follow people, in a browser.", folder="dashboard"
+    ),
     "eval": LazyCommand("cli_eval", "app", "Score detections, embeddings, tracks or identities."),
     "model": LazyCommand("cli_model", "app", "List, fetch, import, export and promote models."),
     "corpus": LazyCommand("cli_corpus", "app", "Count, import and export the crops that the encoder learns from."),

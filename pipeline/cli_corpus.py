@@ -112,7 +112,7 @@ def import_crops(
             if is_video:
                 counts = import_videos(path, store, _video_parts(site, fps), camera, now_us, progress)
             else:
-                counts = import_folder(path, store, camera, now_us, progress)
+                counts = import_folder(path, store, camera, now_us, progress, blur_heads=site.blurs_heads)
     _print_counts(counts, json_output)
     if counts.unreadable:
         raise typer.Exit(PARTLY)
@@ -172,7 +172,7 @@ def _video_parts(site: SiteData, fps: float) -> VideoParts:
     data_dir = site.database.data_dir
     detector = build_detector(str(site.settings.get("detector.model", "bundled")), WEAK_SCORE, data_dir=data_dir)
     encoder = build_encoder(str(site.settings.get("encoder.model", "bundled")), data_dir)
-    return VideoParts(detector, encoder, TrackerSettings(), fps)
+    return VideoParts(detector, encoder, TrackerSettings(), fps, site.blurs_heads)
 
 
 def _print_counts(counts: ImportCounts, json_output: bool) -> None:

@@ -57,7 +57,10 @@ def backup(
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Copy the whole site while it runs: database, crops, corpus, models. It is as sensitive as the site itself."""
+    """Copy the whole site while it runs: database, crops, corpus, models; not the footage.
+
+    It is as sensitive as the site itself.
+    """
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.audit_log import Action, AuditLog
@@ -113,7 +116,7 @@ def check(
     with open_site(cameras, data) as site:
         site.access.require_all_cameras(Permission.KEEP)
         if mend:
-            with site.database.lock_for_run(), site.database.lock_for_learning():
+            with site.database.lock_for_all():
                 mend_site(site.database)
         found = check_site(site.database)
     if json_output:
@@ -125,6 +128,23 @@ def check(
         print("All is in order.")
     if found:
         raise typer.Exit(FAULTY)
+
+
+@app.command()
+def key(
+    file: Annotated[Path, typer.Argument(help="A new file, outside of the data folder.", metavar="FILE")],
+    json_output: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a master key for site.master_key. Who loses it loses what it encrypts: keep a copy somewhere safe."""
+    start_output(json_output=json_output, verbose=verbose)
+    from reid_pipeline.storage.master_key import write_key
+
+    write_key(file)
+    if json_output:
+        print_json({"path": str(file)})
+    else:
+        print(f"A new key is in {file}: keep a copy of it somewhere safe.")
 
 
 @app.command()

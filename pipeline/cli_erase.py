@@ -45,10 +45,10 @@ def erase(
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Erase somebody: pictures, vectors, tracklets, lines of files; for good, with a signed report.
+    """Erase somebody: pictures, footage, vectors, tracklets, lines of files; for good, with a signed report.
 
-    Shows what would go and asks. No run and nothing that learns may go on beside it. `search IMAGE` finds who somebody
-    on a photo is.
+    Shows what would go and asks. No run, no recorder and nothing that learns may go on beside it. `search IMAGE`
+    finds who somebody on a photo is.
     """
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.site_data import open_site
@@ -56,7 +56,7 @@ def erase(
 
     if (identity is not None) + bool(sighting) + (camera is not None) != 1:
         raise InputError("erase: expected one of --identity ID, --sighting CAMERA:NUMBER and --camera NAME")
-    with open_site(cameras, data, actor=actor) as site, site.database.lock_for_run(), site.database.lock_for_learning():
+    with open_site(cameras, data, actor=actor) as site, site.database.lock_for_all():
         target = _target(site, identity, sighting or [], camera, (since, until))
         erasures = Erasures(site.database, site.access)
         erasures.recover()
@@ -77,7 +77,10 @@ def access(
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Export what there is of one person, for that person: everybody else who was detected is blurred."""
+    """Export what there is of one person, for that person: everybody else who was detected is blurred.
+
+    Footage is not among it: nobody could be blurred there without encoding it anew.
+    """
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.access import export_access
     from reid_pipeline.pipeline.site_data import open_site
@@ -111,7 +114,8 @@ def _confirmed(found: ErasurePreview, *, asks: bool) -> bool:
     identities = ", ".join(map(str, found.identities)) or "nobody"
     print(
         f"{len(found.tracklets)} tracklets of {identities}: {found.crops} pictures, {found.embeddings} vectors, "
-        f"{found.corpus} crops to learn from; videos of their cameras, pages of learning and backups since then."
+        f"{found.corpus} crops to learn from, {found.clips} clips of footage with all who are on them; videos of their "
+        "cameras, pages of learning and backups since then."
     )
     return typer.confirm("Erase all of this for good?", default=False)
 

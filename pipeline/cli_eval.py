@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reid_pipeline.pipeline.cli_output import (
+    BlurHeadsOption,
     JsonOption,
     VerboseOption,
     print_json,
@@ -56,6 +57,7 @@ def reid(
     query: Annotated[Path, typer.Option(help="Folder of crops, named as in Market-1501.", metavar="DIR")],
     gallery: Annotated[Path, typer.Option(help="Folder of crops to find them in.", metavar="DIR")],
     encoder: Annotated[str, typer.Option(help="The encoder: a path or a name.", metavar="NAME")],
+    blur_heads: BlurHeadsOption = False,
     data: SiteModels = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
@@ -67,7 +69,7 @@ def reid(
 
     built = build_encoder(encoder, data)
     with show_progress("crops") as progress:
-        scores = evaluate_reid(query, gallery, built, progress)
+        scores = evaluate_reid(query, gallery, built, progress, blur_heads=blur_heads)
     _print_scores(scores.as_dict(), json_output)
 
 

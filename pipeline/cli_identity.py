@@ -128,7 +128,9 @@ def undo(
 
     with open_site(cameras, data, actor=actor) as site:
         done = Corrections(site.database, site.access, reason).undo(identity, machine=machine)
-        _print_done(site, done, f"Undone: {done.undone} of identities {done.identity} and {done.other}.", json_output)
+        both = f"identities {done.identity} and {done.other}"
+        who = f"identity {done.identity}" if done.identity == done.other else both
+        _print_done(site, done, f"Undone: {done.undone} of {who}.", json_output)
 
 
 def check_camera(site: SiteData, camera: str | None) -> None:

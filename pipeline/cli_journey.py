@@ -28,6 +28,7 @@ def journey(
         Path | None,
         typer.Option(help="Write it with its pictures and a manifest into this new or empty folder.", metavar="DIR"),
     ] = None,
+    clips: Annotated[bool, typer.Option(help="Export the footage of each sighting too, as far as it was kept.")] = True,
     actor: ActorOption = None,
     reason: ReasonOption = "",
     json_output: JsonOption = False,
@@ -35,18 +36,23 @@ def journey(
 ) -> None:
     """Show one identity's path over the cameras, or export it."""
     start_output(json_output=json_output, verbose=verbose)
+    from reid_pipeline.pipeline.clip_cutting import SiteFootage, spans_for_log
     from reid_pipeline.pipeline.journey import export_journey, find_journey, journey_fields
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.audit_log import Action, AuditLog
+    from reid_pipeline.storage.clips import Clips
     from reid_pipeline.storage.permissions import Permission
 
     with open_site(cameras, data, actor=actor) as site:
         found = find_journey(site.repository, identity)
-        folder = {} if export is None else {"folder": str(export.resolve())}
+        footage = SiteFootage(Clips(site.database, site.access)) if clips and export is not None else None
+        folder: dict[str, object] = {} if export is None else {"folder": str(export.resolve())}
+        if footage is not None and (spans := spans_for_log(footage.spans(found))):
+            folder["clips"] = spans
         action = Action.JOURNEY if export is None else Action.EXPORT
         site.access.require(Permission.SEE if export is None else Permission.EXPORT)
         AuditLog(site.database).note(site.access.name, action, reason, {"identity": found.identity, **folder})
-        written = None if export is None else export_journey(found, site.name, site.crops, export)
+        written = None if export is None else export_journey(found, site.name, site.crops, export, footage=footage)
     if json_output:
         fields = journey_fields(found)
         print_json(fields if written is None else {**fields, "export": str(written.folder), "files": written.files})

@@ -14,6 +14,9 @@ from reid_pipeline.configs.log import configure_logging
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Log more, and show the traceback of an error.")]
+BlurHeadsOption = Annotated[
+    bool, typer.Option("--blur-heads", help="Blur the heads of the crops first, as a site does.")
+]
 
 _UNBOUNDED = 100_000
 

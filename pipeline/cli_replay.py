@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reid_pipeline.pipeline.cli_output import (
+    BlurHeadsOption,
     JsonOption,
     VerboseOption,
     print_json,
@@ -40,6 +42,7 @@ def replay(
     memory: Annotated[
         str | None, typer.Option(help="As in cameras.yaml: how long somebody is recognised.", metavar="TIME")
     ] = None,
+    blur_heads: BlurHeadsOption = False,
     topology: Annotated[
         bool, typer.Option("--topology/--no-topology", help="Learn and use the ways from camera to camera.")
     ] = True,
@@ -56,10 +59,13 @@ def replay(
     start_output(json_output=json_output, verbose=verbose)
     settings = _settings(target_false_merge_rate, memory)
     if from_reid is not None and data is None:
-        fields = _replay_reid(from_reid, encoder or "bundled", seed or 0, settings, out, topology=topology)
+        crops = _Crops(from_reid, encoder or "bundled", blur_heads)
+        fields = _replay_reid(crops, seed or 0, settings, out, topology=topology)
     elif data is not None and from_reid is None:
-        if encoder is not None or seed is not None:
-            raise InputError("--encoder and --seed: expected with --from-reid only; a site keeps its own encoder")
+        if encoder is not None or seed is not None or blur_heads:
+            raise InputError(
+                "--encoder, --seed and --blur-heads: expected with --from-reid only; a site keeps its own encoder"
+            )
         fields = _replay_site(data, settings, out, topology=topology)
     else:
         raise InputError("replay: expected either --from-reid DIR or --data DIR")
@@ -68,6 +74,15 @@ def replay(
     else:
         figures = [(name, _shorten(value)) for name, value in fields.items() if name != "reliability"]
         print_table(("figure", "value"), figures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Crops:
+    """A data set, and how it is encoded."""
+
+    folder: Path
+    encoder: str
+    blur_heads: bool
 
 
 def _settings(target: float | None, memory: str | None) -> AssociationSettings:
@@ -87,7 +102,7 @@ def _settings(target: float | None, memory: str | None) -> AssociationSettings:
 
 
 def _replay_reid(
-    folder: Path, encoder: str, seed: int, settings: AssociationSettings, out: Path | None, *, topology: bool
+    crops: _Crops, seed: int, settings: AssociationSettings, out: Path | None, *, topology: bool
 ) -> Mapping[str, object]:
     from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
     from reid_pipeline.pipeline.models import build_encoder
@@ -95,15 +110,16 @@ def _replay_reid(
     from reid_pipeline.pipeline.reliability_plot import draw_reliability
     from reid_pipeline.pipeline.replay_reid import encode_crops, replay_seeds, write_replay
 
-    built = build_encoder(encoder)
+    built = build_encoder(crops.encoder)
     with show_progress("crops") as progress:
-        encoded = encode_crops(folder, built, progress)
+        encoded = encode_crops(crops.folder, built, progress, blur_heads=crops.blur_heads)
     space = EmbeddingSpace.of(built)
     [result] = replay_seeds(encoded, [seed], lambda: build_associator(settings, space, topology=topology))
     fields: dict[str, object] = {
         **result.as_dict(),
         "target": settings.target_false_merge_rate,
         "topology": topology,
+        "blur_heads": crops.blur_heads,
         "encoder": built.model.name,
         "model_hash": built.model_hash,
     }
@@ -112,7 +128,7 @@ def _replay_reid(
         fields["reliability"] = None if reliability is None else reliability.as_dict()
         write_replay(out, result, fields)
         if reliability is not None:
-            title = f"{folder.resolve().name}, {built.model.name}, seed {result.seed}"
+            title = f"{crops.folder.resolve().name}, {built.model.name}, seed {result.seed}"
             (out / "reliability.svg").write_text(draw_reliability(reliability, title), encoding="utf-8")
     return fields
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 
 from reid_pipeline.pipeline.cli_identity import ActorOption, CamerasArgument, DataOption
 from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
@@ -16,21 +15,16 @@ def retention(
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Remove what was kept long enough: pictures, vectors, tracklets, logs, reports, backups.
+    """Remove what was kept long enough: pictures, vectors, footage, tracklets, logs, reports, backups.
 
     A run of live cameras does so by itself; a run may go on beside it.
     """
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.site_data import open_site
-    from reid_pipeline.pipeline.upkeep import limits_at, read_retention, remove_due
-    from reid_pipeline.storage.permissions import Permission
-    from reid_pipeline.storage.retention import Retention
+    from reid_pipeline.pipeline.upkeep import apply_retention
 
     with open_site(cameras, data, actor=actor) as site:
-        site.access.require_all_cameras(Permission.KEEP)
-        removed = remove_due(site.database, limits_at(read_retention(site.settings), time.time_ns() // 1000))
-        Retention(site.database).account(removed, site.access.name)
-    counts = asdict(removed)
+        counts = apply_retention(site, time.time_ns() // 1000)
     if json_output:
         print_json(counts)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,26 +20,40 @@ from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_j
 from reid_pipeline.pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from reid_pipeline.pipeline.search import Found, Hit, Query
-    from reid_pipeline.pipeline.search_query import PersonInPicture
+    from reid_pipeline.pipeline.search import Found, Hit
+    from reid_pipeline.pipeline.search_picture import PersonInPicture, PixelBox
+    from reid_pipeline.pipeline.searcher import Searcher
     from reid_pipeline.pipeline.site_data import SiteData
     from reid_pipeline.storage.tracklet_views import ViewFilter
+
+_SETTINGS: Final = (".yaml", ".yml")
 
 
 def search(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="A picture of a person, unless --identity or --sighting is given; then the cameras.yaml of the site, "
-            "or --data.",
-            metavar="[IMAGE] [CAMERAS.YAML]",
+            help="Pictures of the person, and the cameras.yaml of the site, or --data.",
+            metavar="[IMAGE...] [CAMERAS.YAML]",
         ),
     ] = None,
     identity: Annotated[
         int | None, typer.Option(help="Search for others who may be this identity.", metavar="ID", min=1)
     ] = None,
     sighting: Annotated[
-        str | None, typer.Option(help="Search for others who may be who this tracklet shows.", metavar="CAMERA:NUMBER")
+        list[str] | None,
+        typer.Option(
+            help="Search for others who may be who this tracklet shows; may be given more than once.",
+            metavar="CAMERA:NUMBER",
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(help="Who in the picture: a box in its pixels. Else the largest person.", metavar="X1,Y1,X2,Y2"),
+    ] = None,
+    rejected: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="Leave out this tracklet, it is another person.", metavar="CAMERA:NUMBER"),
     ] = None,
     data: DataOption = None,
     camera: Annotated[
@@ -48,6 +62,9 @@ def search(
     since: TimeOption = None,
     until: TimeOption = None,
     top_k: Annotated[int, typer.Option(help="How many to show at most.", metavar="K", min=1)] = 20,
+    rerank: Annotated[
+        bool, typer.Option("--rerank/--no-rerank", help="Whether the neighbourhoods of the best hits order them.")
+    ] = True,
     actor: ActorOption = None,
     reason: ReasonOption = "",
     json_output: JsonOption = False,
@@ -55,41 +72,85 @@ def search(
 ) -> None:
     """Search for a person: where and when somebody was seen who may be the one, with the probability.
 
-    Below a probability of 0.5 there is not enough evidence: it is rather somebody else.
+    Several pictures and sightings of one person are one query. Below a probability of 0.5 there is not enough
+    evidence: it is rather somebody else.
     """
     start_output(json_output=json_output, verbose=verbose)
-    from reid_pipeline.pipeline.search import search as search_site
-    from reid_pipeline.pipeline.search_candidates import Candidates
-    from reid_pipeline.pipeline.search_query import calibration_of
+    from reid_pipeline.pipeline.searcher import Examples, Searcher, Wanted
     from reid_pipeline.pipeline.site_data import open_site
     from reid_pipeline.storage.audit_log import Action, AuditLog
 
-    image, config = _sort_files(files or [], named=(identity is not None) + (sighting is not None))
-    key = None if sighting is None else parse_tracklet(sighting)
+    images, config = sort_files(files or [])
+    keys, rejected_keys = ([parse_tracklet(text) for text in given or []] for given in (sighting, rejected))
+    if not images and not keys and identity is None:
+        raise InputError("search: expected at least one of IMAGE, --identity ID and --sighting CAMERA:NUMBER")
     with open_site(config, data, actor=actor) as site:
-        wanted = _wanted(site, camera or [], since, until)
-        query, person = _read_query(site, image, identity, key)
-        narrow = Candidates(site.database).narrow
-        found = search_site(site.repository, query, wanted, top_k, lambda each: calibration_of(site, each), narrow)
-        asked = {"image": None if image is None else str(image), "identity": identity, "sighting": sighting}
-        noted = {name: value for name, value in asked.items() if value is not None and name != "image"}
-        AuditLog(site.database).note(site.access.name, Action.SEARCH, reason, noted or {"image": True})
+        wanted = Wanted(_wanted(site, camera or [], since, until), top_k, rerank)
+        searcher = Searcher(site)
+        persons = read_persons(searcher, images, parse_box(box, len(images)))
+        query = searcher.query(Examples(persons, keys, [] if identity is None else [identity]))
+        found = searcher.search(searcher.refine(query, [], rejected_keys), wanted)
+        AuditLog(site.database).note(site.access.name, Action.SEARCH, reason, _noted(len(images), identity, sighting))
         names = {each.hash: each.name for each in site.repository.embedding_models()}
     if json_output:
-        print_json({"query": {**asked, **_person_fields(person)}, **_fields(found, names)})
+        pictures = [person_fields(*each) for each in zip(images, persons, strict=True)]
+        asked = {"images": pictures, "identity": identity, "sightings": sighting or [], "not": rejected or []}
+        print_json({"query": asked, "reranked": rerank, **_fields(found, names)})
     else:
-        _print(found, person)
+        _print(found, list(zip(images, persons, strict=True)))
 
 
-def _sort_files(files: Sequence[Path], *, named: int) -> tuple[Path | None, Path | None]:
-    """The picture and the cameras.yaml, where ``named`` queries were given by number."""
-    if not named and 1 <= len(files) <= 2:
-        return files[0], next(iter(files[1:]), None)
-    if named == 1 and len(files) <= 1:
-        return None, next(iter(files), None)
-    raise InputError(
-        "search: expected one of IMAGE, --identity ID and --sighting CAMERA:NUMBER, then a CAMERAS.YAML or --data DIR"
-    )
+def sort_files(files: Sequence[Path]) -> tuple[list[Path], Path | None]:
+    """The pictures and the cameras.yaml, which is told by its name.
+
+    Raises:
+        InputError: There are two of those.
+    """
+    configs = [path for path in files if path.suffix.lower() in _SETTINGS]
+    if len(configs) > 1:
+        raise InputError(f"{configs[1]}: a second cameras.yaml: expected one at most")
+    return [path for path in files if path not in configs], next(iter(configs), None)
+
+
+def parse_box(text: str | None, images: int) -> PixelBox | None:
+    """What was given for --box.
+
+    Raises:
+        InputError: It is no box, or it is not about one picture.
+    """
+    if text is None:
+        return None
+    if images != 1:
+        raise InputError(f"--box: {text}: expected it beside one picture, got {images}")
+    try:
+        x1, y1, x2, y2 = (int(side) for side in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--box: {text}: expected four whole numbers, such as 120,40,180,220") from error
+    return x1, y1, x2, y2
+
+
+def read_persons(searcher: Searcher, images: Sequence[Path], box: PixelBox | None) -> list[PersonInPicture]:
+    """Who is searched for in some pictures.
+
+    Raises:
+        InputError: One of them cannot be read, or the box is outside.
+    """
+    from reid_pipeline.pipeline.searcher import read_picture
+
+    return [searcher.person(read_picture(path), box) for path in images]
+
+
+def person_fields(image: Path, person: PersonInPicture) -> dict[str, object]:
+    """Who was found in a picture, and which of them is searched for, for --json."""
+    box = None if person.box is None else list(person.box)
+    boxes = [list(each) for each in person.boxes]
+    return {"image": str(image), "persons": len(boxes), "boxes": boxes, "box": box}
+
+
+def _noted(images: int, identity: int | None, sightings: Sequence[str] | None) -> dict[str, object]:
+    """What the audit log keeps of a query."""
+    noted = {"image": images > 0, "identity": identity, "sighting": ", ".join(sightings or [])}
+    return {name: value for name, value in noted.items() if value}
 
 
 def _wanted(site: SiteData, cameras: Sequence[str], since: str | None, until: str | None) -> ViewFilter:
@@ -100,24 +161,6 @@ def _wanted(site: SiteData, cameras: Sequence[str], since: str | None, until: st
         check_camera(site, camera)
     since_us, until_us = parse_span_us(site, since, until)
     return ViewFilter(tuple(cameras), since_us, until_us)
-
-
-def _read_query(
-    site: SiteData, image: Path | None, identity: int | None, key: tuple[str, int] | None
-) -> tuple[Query, PersonInPicture | None]:
-    from reid_pipeline.pipeline import search_query
-
-    if identity is not None:
-        return search_query.query_of_identity(site, identity), None
-    if key is not None:
-        return search_query.query_of_tracklet(site, key), None
-    person = search_query.read_person(site, image or Path())
-    return search_query.query_of_picture(site, person), person
-
-
-def _person_fields(person: PersonInPicture | None) -> dict[str, object]:
-    box = None if person is None or person.box is None else list(person.box)
-    return {"persons": None if person is None else person.persons, "box": box}
 
 
 def _fields(found: Found, names: Mapping[str, str]) -> dict[str, object]:
@@ -146,11 +189,11 @@ def _hit_fields(rank: int, hit: Hit) -> dict[str, object]:
     }
 
 
-def _print(found: Found, person: PersonInPicture | None) -> None:
+def _print(found: Found, persons: Sequence[tuple[Path, PersonInPicture]]) -> None:
     from reid_pipeline.pipeline.events import iso_time
 
-    if person is not None:
-        print(_about(person))
+    for image, person in persons:
+        print(f"{image}: {_about(person)}")
     rows = [
         (
             str(rank),
@@ -169,8 +212,10 @@ def _print(found: Found, person: PersonInPicture | None) -> None:
 
 def _about(person: PersonInPicture) -> str:
     if person.box is None:
-        what = "The picture is a crop of one person" if person.persons else "No person was found in the picture"
-        return f"{what}: all of it is searched for."
-    box = ", ".join(str(side) for side in person.box)
-    count = "The one person" if person.persons == 1 else f"The largest of {person.persons} persons"
-    return f"{count} in the picture is searched for: box {box}."
+        what = "the picture is a crop of one person" if person.boxes else "no person was found in the picture"
+        return f"{what}: all of it is searched for"
+    box = ",".join(str(side) for side in person.box)
+    if len(person.boxes) < 2:
+        return f"the person at {box} is searched for"
+    others = " or ".join(",".join(str(side) for side in each) for each in person.boxes[1:6])
+    return f"the largest of {len(person.boxes)} persons, at {box}, is searched for; others: --box {others}"

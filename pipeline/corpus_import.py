@@ -16,7 +16,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +27,7 @@ import numpy as np
 
 from reid_pipeline.pipeline.datatypes import Image
 from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.head_blur import blur_head
 from reid_pipeline.pipeline.image_folder import list_images
 from reid_pipeline.pipeline.metrics_retrieval import JUNK
 from reid_pipeline.pipeline.replay_journeys import MARKET_NAME, Crop, find_stretches, parse_name
@@ -99,7 +100,9 @@ class ImportCounts:
         return ImportCounts(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
 
-def import_folder(folder: Path, store: CorpusStore, camera: str | None, now_us: int, report: Report) -> ImportCounts:
+def import_folder(
+    folder: Path, store: CorpusStore, camera: str | None, now_us: int, report: Report, *, blur_heads: bool = False
+) -> ImportCounts:
     """Adds the crops of a folder; those that are there already are left out.
 
     Args:
@@ -108,6 +111,7 @@ def import_folder(folder: Path, store: CorpusStore, camera: str | None, now_us: 
         camera: Name of the camera; of a set with several cameras, what their names begin with. None: as the folder.
         now_us: The time.
         report: Told how many pictures are done, of how many.
+        blur_heads: Whether heads are blurred, as a run of the site does.
 
     Raises:
         InputError: There is no picture in it, or its names are of two kinds.
@@ -120,8 +124,11 @@ def import_folder(folder: Path, store: CorpusStore, camera: str | None, now_us: 
         origin = store.open_origin(run.camera, run.key, now_us + run.start_us)
         for first in range(0, len(run.tracklets), _AT_ONCE):
             some = run.tracklets[first : first + _AT_ONCE]
-            counts += _add(store, origin.id, origin.start_us, list(enumerate(some, start=first + 1)))
-            done += sum(len(tracklet) for tracklet in some)
+            read = [tuple(_read(pictures, origin.start_us, blur=blur_heads)) for pictures in some]
+            added = _add(store, origin.id, read, first=first + 1)
+            count = sum(len(tracklet) for tracklet in some)
+            counts += replace(added, unreadable=count - sum(len(crops) for crops in read))
+            done += count
             report(done, total)
     return counts
 
@@ -169,11 +176,16 @@ def camera_name(text: str) -> str:
     return _NOT_IN_NAMES.sub("_", text).strip("_")[:64] or "camera"
 
 
-def picture_crop(content: bytes, image: Image, time_us: int) -> CorpusCrop:
-    """A crop as it comes from a file, with its `content` where that is a JPEG; a JPEG of the image where it is not."""
+def picture_crop(content: bytes, image: Image, time_us: int, *, blur: bool = False) -> CorpusCrop:
+    """A crop as it comes from a file, with its `content` where that is a JPEG; a JPEG of the image where it is not.
+
+    With `blur` the head is blurred in what is stored.
+    """
+    if blur:
+        image = blur_head(image)
     height, width = image.shape[:2]
     quality = min(height / GOOD_HEIGHT_PX, 1.0) * (0.5 + 0.5 * sharpness(image))
-    jpeg = content if content.startswith(_JPEG) else store_pixels(image)[0]
+    jpeg = content if content.startswith(_JPEG) and not blur else store_pixels(image)[0]
     return CorpusCrop(time_us, jpeg, width, height, quality, digest_of(content))
 
 
@@ -213,25 +225,22 @@ def _run(folder: Path, camera: str, start_us: int, tracklets: Sequence[tuple[Pic
     return PictureRun(camera, start_us, f"pictures {digest.hexdigest()[:32]}", tuple(tracklets))
 
 
-def _add(
-    store: CorpusStore, origin: int, start_us: int, numbered: Sequence[tuple[int, tuple[Picture, ...]]]
-) -> ImportCounts:
-    tracklets, read, unreadable = [], 0, 0
-    for number, pictures in numbered:
-        crops = tuple(_read(pictures, start_us))
-        unreadable += len(pictures) - len(crops)
-        if crops:
-            read += len(crops)
-            tracklets.append(ImportedTracklet(number, crops[0].time_us, crops[-1].time_us, crops))
+def _add(store: CorpusStore, origin: int, read: Sequence[tuple[CorpusCrop, ...]], first: int) -> ImportCounts:
+    """Stores the crops of tracklets that are numbered from `first` on."""
+    tracklets = [
+        ImportedTracklet(number, crops[0].time_us, crops[-1].time_us, crops)
+        for number, crops in enumerate(read, start=first)
+        if crops
+    ]
     added = store.add(origin, tracklets)
-    return ImportCounts(added.tracklets, added.crops, read - added.crops, unreadable=unreadable)
+    return ImportCounts(added.tracklets, added.crops, sum(len(crops) for crops in read) - added.crops)
 
 
-def _read(pictures: Iterable[Picture], start_us: int) -> Iterator[CorpusCrop]:
+def _read(pictures: Iterable[Picture], start_us: int, *, blur: bool) -> Iterator[CorpusCrop]:
     for picture in pictures:
         content = picture.path.read_bytes()
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
         if image is None:
             logger.warning("%s: cannot be read as an image; it is left out", picture.path)
             continue
-        yield picture_crop(content, np.asarray(image, np.uint8), start_us + picture.after_us)
+        yield picture_crop(content, np.asarray(image, np.uint8), start_us + picture.after_us, blur=blur)

@@ -16,8 +16,9 @@ from typing import Final
 
 from reid_pipeline.pipeline.corpus_collector import CorpusCollector
 from reid_pipeline.pipeline.corpus_import import ImportCounts, Report, camera_name
-from reid_pipeline.pipeline.datatypes import Frame
+from reid_pipeline.pipeline.datatypes import Boxes, Embeddings, Frame
 from reid_pipeline.pipeline.errors import SourceBroken, SourceNotFound
+from reid_pipeline.pipeline.head_blur import FrameHeads
 from reid_pipeline.pipeline.protocols import Detector, Encoder, Pending
 from reid_pipeline.pipeline.sampling import SampleGrid
 from reid_pipeline.pipeline.sources import SourceInfo, SourceSpec, build_source, check_source, fingerprint
@@ -43,12 +44,14 @@ class VideoParts:
         encoder: Tells the tracker how they look.
         tracker: How they are followed.
         fps: Frames a second to look at.
+        blur_heads: Whether heads are blurred, as a run of the site does.
     """
 
     detector: Detector
     encoder: Encoder
     tracker: TrackerSettings
     fps: float
+    blur_heads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,15 @@ class _VideoWork:
 
     def _finish_oldest(self) -> None:
         frame, pending = self._in_flight.popleft()
-        encode = self._parts.encoder.encode
-        tracked = self._tracker.update(pending.result(), lambda boxes: encode([cut(frame.image, box) for box in boxes]))
+        encode, detections = self._parts.encoder.encode, pending.result()
+        heads = FrameHeads(frame.image, detections, enabled=self._parts.blur_heads)
+
+        def looks(boxes: Boxes) -> Embeddings:
+            heads.blur(boxes)
+            return encode([cut(frame.image, box) for box in boxes])
+
+        tracked = self._tracker.update(detections, looks)
+        heads.blur(tracked.boxes)
         for number in tracked.numbers:
             self._open.setdefault(number, _Open(frame.time_us, frame.time_us, [])).last_us = frame.time_us
         for collected in self._collector.collect(frame, tracked):

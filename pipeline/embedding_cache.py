@@ -9,13 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from reid_pipeline.pipeline.datatypes import Embeddings
+from reid_pipeline.pipeline.head_blur import BLUR_VERSION
 from reid_pipeline.pipeline.image_folder import encode_images
 from reid_pipeline.pipeline.protocols import Encoder
 from reid_pipeline.pipeline.runtime import cache_folder
 
 
 def embed_images(
-    paths: Sequence[Path], encoder: Encoder, progress: Callable[[int, int], None] | None = None
+    paths: Sequence[Path],
+    encoder: Encoder,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    blur_heads: bool = False,
 ) -> Embeddings:
     """Encodes N pictures to ``(N, D) float32`` of norm 1, or takes what they gave before.
 
@@ -23,15 +28,22 @@ def embed_images(
         paths: The pictures. One that was written since, by its size and time, is encoded anew with all others.
         encoder: The encoder; its hash tells its embeddings from those of others.
         progress: Told how many are encoded, of how many.
+        blur_heads: As in `encode_images`.
 
     Raises:
         InputError: A picture cannot be read.
     """
-    file = cache_folder() / "embeddings" / f"{_digest(paths, encoder.model_hash)}.npy"
+    name = _digest(paths, encoder.model_hash) + (f"-{BLUR_VERSION}" if blur_heads else "")
+    file = cache_folder() / "embeddings" / f"{name}.npy"
     known = _recall(file)
     if known is not None and known.shape == (len(paths), encoder.dim):
         return known
-    embeddings = encode_images(paths, encoder, lambda done: progress(done, len(paths)) if progress else None)
+
+    def report(done: int) -> None:
+        if progress:
+            progress(done, len(paths))
+
+    embeddings = encode_images(paths, encoder, report, blur_heads=blur_heads)
     _keep(file, embeddings)
     return embeddings
 

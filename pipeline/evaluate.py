@@ -84,7 +84,9 @@ def evaluate_mtmc(gt: Path, pred: Path, match: str = "iou", *, drop_ignored: boo
     return score_tracking(match_points(points, predicted.foot_points(), rule.foot_px))
 
 
-def evaluate_reid(query: Path, gallery: Path, encoder: Encoder, progress: Progress | None = None) -> RetrievalScores:
+def evaluate_reid(
+    query: Path, gallery: Path, encoder: Encoder, progress: Progress | None = None, *, blur_heads: bool = False
+) -> RetrievalScores:
     """Scores an encoder on two folders of crops.
 
     Args:
@@ -92,6 +94,7 @@ def evaluate_reid(query: Path, gallery: Path, encoder: Encoder, progress: Progre
         gallery: The same, searched in; person -1 is junk and not read, person 0 a distractor.
         encoder: Encodes the crops.
         progress: Told the crops encoded.
+        blur_heads: Whether the heads are blurred first, which is no part of the protocol.
 
     Raises:
         InputError: A folder, a name or an image does not fit, or no query has a match.
@@ -103,8 +106,8 @@ def evaluate_reid(query: Path, gallery: Path, encoder: Encoder, progress: Progre
         if progress:
             progress(done, total)
 
-    encoded = _encode(queries, encoder, report)
-    searched = _encode(candidates, encoder, lambda done: report(len(queries) + done))
+    encoded = _encode(queries, encoder, report, blur_heads=blur_heads)
+    searched = _encode(candidates, encoder, lambda done: report(len(queries) + done), blur_heads=blur_heads)
     return evaluate_retrieval(encoded, searched)
 
 
@@ -165,9 +168,11 @@ def _list_crops(folder: Path) -> list[_Crop]:
     return [crop for crop in crops if crop.identity != JUNK]
 
 
-def _encode(crops: list[_Crop], encoder: Encoder, report: Callable[[int], None]) -> LabelledEmbeddings:
+def _encode(
+    crops: list[_Crop], encoder: Encoder, report: Callable[[int], None], *, blur_heads: bool
+) -> LabelledEmbeddings:
     return LabelledEmbeddings(
-        encode_images([crop.path for crop in crops], encoder, report),
+        encode_images([crop.path for crop in crops], encoder, report, blur_heads=blur_heads),
         np.array([crop.identity for crop in crops], np.int64),
         np.array([crop.camera for crop in crops], np.int64),
     )

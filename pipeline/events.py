@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
+from reid_pipeline.configs.output_settings import EventName
 from reid_pipeline.storage.line_file import LineFile
 
 Box = tuple[float, float, float, float]
@@ -20,8 +20,8 @@ class Event:
     """One line. Fields that do not apply are null.
 
     Attributes:
-        type: new, update (an identity was found), end, merge, split; enter, dwell, leave of a zone; camera for a change
-            of a camera's state.
+        type: new, update (an identity was found), end, merge, split; enter, dwell, leave of a zone; alert for somebody
+            who may be on a watch list; camera for a change of a camera's state.
         time: ISO-8601 with milliseconds, UTC: the capture time.
         camera: Name of the camera.
         frame: Frame number, from 1.
@@ -34,9 +34,10 @@ class Event:
         other: The second identity: of a merge the older, which stays; of a split the one that the tracklet leaves.
         zone: Name of the zone. Then time, frame and box are of the sighting that `zones.ZoneEvent` tells.
         dwell_s: Seconds in the zone so far; of an enter null.
+        watch: Of an alert the number of the watch list's entry.
     """
 
-    type: Literal["new", "update", "end", "merge", "split", "enter", "dwell", "leave", "camera"]
+    type: EventName
     time: str
     camera: str
     frame: int | None = None
@@ -49,6 +50,7 @@ class Event:
     other: int | None = None
     zone: str | None = None
     dwell_s: float | None = None
+    watch: int | None = None
 
 
 def iso_time(time_us: int) -> str:
@@ -62,6 +64,11 @@ def iso_time(time_us: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def event_line(event: Event) -> str:
+    """An event as one line of JSON."""
+    return json.dumps(asdict(event))
+
+
 class EventFile:
     """Appends events to a file. Only one thread may use it; another process may take lines out at the same time."""
 
@@ -70,7 +77,7 @@ class EventFile:
 
     def append(self, events: Sequence[Event]) -> None:
         """Writes whole lines, and nothing for no event."""
-        self._file.append([json.dumps(asdict(event)) for event in events])
+        self._file.append([event_line(event) for event in events])
 
     def expire(self, before_us: int) -> int:
         """Takes out what happened before a time; returns how many events went."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from reid_pipeline.pipeline.datatypes import Embeddings, Image
 from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.head_blur import blur_head
 from reid_pipeline.pipeline.protocols import Encoder
 
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
@@ -44,8 +45,16 @@ def read_image(path: Path) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def encode_images(paths: Sequence[Path], encoder: Encoder, report: Callable[[int], None]) -> Embeddings:
-    """Encodes N pictures to ``(N, D) float32`` of norm 1; `report` is told how many are done.
+def encode_images(
+    paths: Sequence[Path], encoder: Encoder, report: Callable[[int], None], *, blur_heads: bool = False
+) -> Embeddings:
+    """Encodes N pictures to ``(N, D) float32`` of norm 1.
+
+    Args:
+        paths: The pictures.
+        encoder: The encoder.
+        report: Told how many are done.
+        blur_heads: Whether they are crops of people whose heads are blurred first.
 
     Raises:
         InputError: A picture cannot be read.
@@ -53,6 +62,8 @@ def encode_images(paths: Sequence[Path], encoder: Encoder, report: Callable[[int
     embeddings = np.empty((len(paths), encoder.dim), np.float32)
     for start in range(0, len(paths), _AT_ONCE):
         batch = paths[start : start + _AT_ONCE]
-        embeddings[start : start + len(batch)] = encoder.encode([read_image(path) for path in batch])
+        images = [read_image(path) for path in batch]
+        shown = [blur_head(image) for image in images] if blur_heads else images
+        embeddings[start : start + len(batch)] = encoder.encode(shown)
         report(start + len(batch))
     return embeddings

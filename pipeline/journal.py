@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from reid_pipeline.storage.records import (
     BoxRun,
     Changes,
     IdentityEvent,
+    NewAlert,
     NewTracklet,
     SourceProgress,
     TrackletEnd,
@@ -30,16 +32,19 @@ class Journal:
 
     Args:
         events: Where events go once what they tell is stored; None for nowhere.
+        tell: Who else is told of them then; called in the writer's thread.
     """
 
-    def __init__(self, events: EventFile | None) -> None:
+    def __init__(self, events: EventFile | None, tell: Callable[[Sequence[Event]], None] | None = None) -> None:
         self._event_file = events
+        self._tell = tell
         self._new: list[NewTracklet] = []
         self._boxes: dict[tuple[str, int], list[TrackletBoxRun]] = {}
         self._ends: list[TrackletEnd] = []
         self._views: list[View] = []
         self._corpus: list[CollectedCrop] = []
         self._identities: list[IdentityEvent] = []
+        self._alerts: list[NewAlert] = []
         self._progress: dict[int, SourceProgress] = {}
         self._events: list[Event] = []
         self._committing: deque[list[Event]] = deque()  # one entry for each change that the writer has
@@ -70,6 +75,10 @@ class Journal:
         """Notes a decision about identities."""
         self._identities.append(event)
 
+    def alert(self, alert: NewAlert) -> None:
+        """Notes somebody who may be on a watch list."""
+        self._alerts.append(alert)
+
     def progress(self, progress: SourceProgress) -> None:
         """Notes how far a source was read."""
         self._progress[progress.source_id] = progress
@@ -92,11 +101,12 @@ class Journal:
             views=tuple(self._views),
             corpus=tuple(self._corpus),
             identity_events=tuple(self._identities),
+            alerts=tuple(self._alerts),
             progress=tuple(self._progress.values()),
         )
         self._committing.append(self._events)
         writer.put(changes)
-        for part in (self._new, self._ends, self._views, self._corpus, self._identities):
+        for part in (self._new, self._ends, self._views, self._corpus, self._identities, self._alerts):
             part.clear()
         self._boxes.clear()
         self._progress.clear()
@@ -108,6 +118,8 @@ class Journal:
         events = self._committing.popleft()
         if self._event_file is not None:
             self._event_file.append(events)
+        if self._tell is not None:
+            self._tell(events)
 
 
 def _join(camera: str, number: int, runs: list[TrackletBoxRun]) -> BoxRun:

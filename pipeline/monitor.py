@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 _KEPT_LATENCIES: Final = 20_000  # per camera; older ones are dropped
+_RATE_S: Final = 5.0  # what the present rate is counted over
 
 
 class StageClock:
@@ -45,14 +46,23 @@ class CameraMonitor:
         self.frames_processed = 0
         self.detections = 0
         self._latencies: list[float] = []
+        self._processed_s: deque[float] = deque(maxlen=1000)
+        self._started_s = time.monotonic()
 
     def frame(self, detections: int, received_s: float) -> None:
         """Notes a processed frame: what was found in it, and when it came (`time.monotonic`)."""
+        self._processed_s.append(time.monotonic())
         self.frames_processed += 1
         self.detections += detections
         if len(self._latencies) >= _KEPT_LATENCIES:
             del self._latencies[: _KEPT_LATENCIES // 2]
         self._latencies.append((time.monotonic() - received_s) * 1000)
+
+    def rate(self) -> float:
+        """Frames processed a second now; may be called from any thread."""
+        since_s = time.monotonic() - _RATE_S
+        recent = [each for each in tuple(self._processed_s) if each >= since_s]
+        return len(recent) / min(_RATE_S, max(time.monotonic() - self._started_s, 1.0))
 
     @property
     def latencies_ms(self) -> list[float]:

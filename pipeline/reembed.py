@@ -35,7 +35,7 @@ def embed_stored(
     Returns:
         How many embeddings were added.
     """
-    store = CropStore(database.data_dir)
+    store = CropStore(database.data_dir, database.vault)
     record = ModelRecord(encoder.model_hash, encoder.model.name, "reid", encoder.model.licence)
     Repository(database, store).register_model(record)
     backlog = Backlog(database, encoder.model_hash)

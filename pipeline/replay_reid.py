@@ -57,14 +57,20 @@ class ReidReplay:
         }
 
 
-def encode_crops(folder: Path, encoder: Encoder, progress: Callable[[int, int], None] | None = None) -> EncodedCrops:
-    """Reads and encodes the crops of a data set, see `read_crops`.
+def encode_crops(
+    folder: Path,
+    encoder: Encoder,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    blur_heads: bool = False,
+) -> EncodedCrops:
+    """Reads and encodes the crops of a data set, see `read_crops`, with or without their heads.
 
     Raises:
         InputError: A folder, a name or a picture does not fit.
     """
     crops = tuple(read_crops(folder))
-    return EncodedCrops(crops, embed_images([crop.path for crop in crops], encoder, progress))
+    return EncodedCrops(crops, embed_images([crop.path for crop in crops], encoder, progress, blur_heads=blur_heads))
 
 
 def replay_seeds(

@@ -30,9 +30,13 @@ from reid_pipeline.pipeline.events import EventFile
 from reid_pipeline.pipeline.feed import CameraFeed, FeedSettings
 from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.journal import Journal
+from reid_pipeline.pipeline.live_state import live_state
+from reid_pipeline.pipeline.live_view import LiveView
+from reid_pipeline.pipeline.lookout import build_lookout
 from reid_pipeline.pipeline.model_names import serving_encoder
 from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
 from reid_pipeline.pipeline.monitor import StageClock
+from reid_pipeline.pipeline.outlets import build_outlets
 from reid_pipeline.pipeline.progress import RunProgress
 from reid_pipeline.pipeline.protocols import Associator
 from reid_pipeline.pipeline.reembed import embed_stored
@@ -46,6 +50,7 @@ from reid_pipeline.pipeline.sources import (
     check_source,
     fingerprint,
     is_live,
+    spec_of,
 )
 from reid_pipeline.pipeline.stop_signals import stop_on_signals
 from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
@@ -124,7 +129,9 @@ def run_command(settings_path: Path, options: RunOptions) -> int:
     if not inputs:
         raise InputError(f"{settings_path}: cameras: none is enabled: expected at least one")
     _warm_up(detector, inputs)
-    with open_configured(settings.site.data_dir, settings.site.database) as database, database.lock_for_run():
+    where = settings.site
+    opened = open_configured(where.data_dir, where.database, master_key=where.master_key)
+    with opened as database, database.lock_for_run():
         live = any(entry.live for entry in inputs)
         site = _Site(settings, options, database, _Models(detector, encoder, serving.base), live=live)
         return site.run(inputs, started_us, started_s)
@@ -135,19 +142,8 @@ def _runtime_options(settings: DetectorSettings | EncoderSettings) -> RuntimeOpt
 
 
 def _check_input(name: str, camera: CameraSettings, started_us: int) -> _Input:
-    entry = camera.inputs[0] if camera.inputs else None
-    start_us = started_us if camera.start is None else round(camera.start.timestamp() * 1_000_000)
-    spec = SourceSpec(
-        camera=name,
-        path=entry.path if entry else "",
-        transport=entry.transport if entry else "tcp",
-        backend=camera.backend,
-        pipeline=camera.pipeline,
-        fps=entry.fps if entry else None,
-        start_us=start_us,
-        masks=tuple(np.array(mask.points) for mask in camera.privacy),
-    )
-    live = entry is None or is_live(spec)
+    spec = spec_of(name, camera, started_us)
+    live = not camera.inputs or is_live(spec)
     if live:
         return _Input(spec, camera, True, None, "live")
     remote = spec.kind is SourceKind.HTTP
@@ -173,11 +169,12 @@ class _Site:
         self._encoder = models.encoder
         self._base = models.base
         self._data_dir = settings.site.data_dir
-        self._crops = CropStore(self._data_dir)
+        self._crops = CropStore(self._data_dir, database.vault)
         self._repository = Repository(database, self._crops)
         self._upkeep = Upkeep(database, settings, live=live)
         self._clock = StageClock()
         self._signals = Signals()
+        self._outlets = build_outlets(settings)
 
     def run(self, inputs: list[_Input], started_us: int, started_s: float) -> int:
         """Does the run, writes what it leaves behind, and returns the exit code."""
@@ -195,10 +192,11 @@ class _Site:
         watch = self._build_watch() if live else None  # of files the same is to be found each time
         run = Run(run_id, cameras, self._detector, associator, self._clock, self._signals)
         run.watch = watch
+        run.lookout = build_lookout(self._database, self._repository, self._encoder)
         status, interrupted = RunStatus.FAILED, False
         try:
             with stop_on_signals(run.stop) as stopped_by:
-                self._execute(run)
+                self._execute(run, run_id, cameras)
             interrupted = stopped_by == [signal.SIGINT] and not any(camera.live for camera in cameras)
             status = _status(cameras, bool(stopped_by))
         finally:
@@ -293,7 +291,14 @@ class _Site:
             source_id=state.source_id,
             feed=feed,
             live=entry.live,
-            analysis=CameraAnalysis(name, tracker, self._encoder, self._clock, _floor_of(entry.settings)),
+            analysis=CameraAnalysis(
+                name,
+                tracker,
+                self._encoder,
+                self._clock,
+                _floor_of(entry.settings),
+                blur_heads=self._settings.site.blur_heads,
+            ),
             total_frames=_frames_to_do(entry, state, self._options.max_frames),
             max_frames=self._options.max_frames,
             video=self._open_video(entry, state, feed_settings.sample_fps),
@@ -319,17 +324,21 @@ class _Site:
         path = self._data_dir / "videos" / f"{entry.spec.camera}{part}.mp4"
         return AnnotatedVideo(path, fps, _zones_of(entry.settings))
 
-    def _execute(self, run: Run) -> None:
+    def _execute(self, run: Run, run_id: int, cameras: list[Camera]) -> None:
         console = Console(stderr=True, quiet=self._options.json_output and not sys.stderr.isatty())
-        journal = Journal(EventFile(self._data_dir / EVENTS) if self._settings.outputs.events else None)
+        file = EventFile(self._data_dir / EVENTS) if self._settings.outputs.events else None
+        journal = Journal(file, self._outlets.tell)
 
         def committed(changes: Changes) -> None:
             journal.committed(changes)
             self._upkeep.go_on()
 
         writer = Writer(self._database, self._crops, on_commit=committed)
-        with RunProgress(console) as progress, writer:
-            run.execute(journal, writer, progress)
+        state = partial(live_state, run_id, cameras, self._signals, self._clock, writer)
+        with LiveView(self._data_dir, [camera.name for camera in cameras], state) as view:
+            run.live_view = view
+            with RunProgress(console) as progress, self._outlets, writer:
+                run.execute(journal, writer, progress)
 
     def _leave_behind(
         self,
@@ -348,7 +357,7 @@ class _Site:
         summary = summarise([entry.spec.camera for entry, _ in sources], cameras, totals, self._clock, times)
         models["detect"]["runtime"] = ", ".join(str(engine) for engine in self._detector.engines) or None
         models["reid"]["runtime"] = str(self._encoder.engine)
-        summary.update(models=models, settings=non_default(self._settings))
+        summary.update(outputs=self._outlets.told(), models=models, settings=non_default(self._settings))
         text = json.dumps(summary, indent=2)
         (self._data_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
         if self._options.json_output:

@@ -2,7 +2,7 @@
 
     feed (thread per camera)          source -> decode -> mask -> scale for the detector
       -> Run (this loop)              choose the next frame, submit it; take the oldest answer
-         -> CameraAnalysis            tracker -> views -> embeddings
+         -> CameraAnalysis            blur heads -> tracker -> views -> embeddings
          -> Associator                identities over all cameras
          -> ZoneWatch                 who enters and leaves the zones
          -> Journal -> Writer         one transaction a second (thread)
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Final, Literal
+from typing import Final
 
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis, FrameResult
@@ -29,15 +29,24 @@ from reid_pipeline.pipeline.errors import WorkerDied
 from reid_pipeline.pipeline.events import Event, iso_time
 from reid_pipeline.pipeline.feed import CameraFeed, FeedItem
 from reid_pipeline.pipeline.journal import Journal
+from reid_pipeline.pipeline.live_view import LiveView
+from reid_pipeline.pipeline.lookout import Lookout
 from reid_pipeline.pipeline.monitor import CameraMonitor, StageClock
 from reid_pipeline.pipeline.progress import CameraProgress, RunProgress
 from reid_pipeline.pipeline.protocols import Associator, Decision, Detector, Pending, TrackletUpdate
+from reid_pipeline.pipeline.run_events import (
+    alert_event,
+    decision_event,
+    end_event,
+    identity_events,
+    new_event,
+    zone_event,
+)
 from reid_pipeline.pipeline.video import AnnotatedVideo
 from reid_pipeline.pipeline.zones import ZoneEvent, ZoneWatch
-from reid_pipeline.storage.records import EventType, IdentityEvent, NewTracklet, SourceProgress
+from reid_pipeline.storage.records import NewTracklet, SourceProgress
 from reid_pipeline.storage.writer import Writer
 
-_EVENT_NAMES: Final[dict[EventType, Literal["merge", "split"]]] = {EventType.MERGE: "merge", EventType.SPLIT: "split"}
 _IDLE_S: Final = 0.5  # the longest sleep while nothing happens
 
 
@@ -69,11 +78,14 @@ class Signals:
 
     wake: threading.Event = field(default_factory=threading.Event)
     camera_events: deque[Event] = field(default_factory=deque)
+    since: dict[str, tuple[int, str]] = field(default_factory=dict)  # of each camera's state, with the line of detail
+    started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
 
     def camera_changed(self, camera: str, state: str, detail: str) -> None:
         """Notes that a camera has changed its state, now."""
-        now = iso_time(time.time_ns() // 1000)
-        self.camera_events.append(Event("camera", now, camera, state=state, detail=detail or None))
+        now_us = time.time_ns() // 1000
+        self.since[camera] = (now_us, detail)
+        self.camera_events.append(Event("camera", iso_time(now_us), camera, state=state, detail=detail or None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,8 @@ class Run:
 
     Attributes:
         watch: Tells of another encoder that is to be gone on with; None: there will be none.
+        lookout: Tells who may be on a watch list; None: nobody is looked out for.
+        live_view: Where each camera's newest frame is left for a dashboard; None: nowhere.
         first_frame_s: `time.monotonic` of the first frame taken.
     """
 
@@ -118,6 +132,8 @@ class Run:
         self._turn = 0
         self._stopping = threading.Event()
         self.watch: EncoderWatch | None = None
+        self.lookout: Lookout | None = None
+        self.live_view: LiveView | None = None
         self.first_frame_s: float | None = None
 
     def stop(self) -> None:
@@ -170,6 +186,8 @@ class Run:
             )
             change.associator.take_over(update, known, self._associator.next_identity)
         self._associator = change.associator
+        if self.lookout is not None:
+            self.lookout.change_encoder(change.encoder)
 
     def _over(self) -> bool:
         if self._stopping.is_set():
@@ -238,6 +256,8 @@ class Run:
         if camera.video is not None:
             with self._clock.stage("video"):
                 camera.video.write(frame, result.tracked, camera.identities)
+        if self.live_view is not None:
+            self.live_view.offer(frame, result.tracked, camera.identities)
         self._forget_ended(camera, result.update)
 
     def _note(self, camera: Camera, result: FrameResult, decisions: Sequence[Decision], journal: Journal) -> None:
@@ -251,9 +271,7 @@ class Run:
             journal.start_tracklet(
                 NewTracklet(camera.name, number, camera.source_id, self._run_id, first_frame, frame.time_us)
             )
-            journal.tell(
-                Event("new", iso_time(frame.time_us), camera.name, frame.index, number, box=_rounded(boxes[number]))
-            )
+            journal.tell(new_event(result.update, number, boxes[number]))
         journal.add_boxes(camera.name, result.box_runs)
         journal.progress(SourceProgress(camera.source_id, frame.index, finished=False))
         journal.add_views(result.views)
@@ -264,11 +282,15 @@ class Run:
     def _note_decisions(self, decisions: Sequence[Decision], update: TrackletUpdate, journal: Journal) -> None:
         """Notes decisions, which may be about any camera, and keeps the identities of open tracklets up to date."""
         for decision in decisions:
-            for event in _identity_events(decision, update.time_us):
+            for event in identity_events(decision, update.time_us):
                 journal.decide(event)
-            journal.tell(_told(decision, update))
+            journal.tell(decision_event(decision, update))
             for camera in self._cameras:
                 _keep_identities(camera, decision)
+        if self.lookout is not None:
+            for alert in self.lookout.heed(update, decisions):
+                journal.alert(alert)
+                journal.tell(alert_event(alert, update, self.lookout.identity((alert.camera, alert.number))))
 
     def _forget_ended(self, camera: Camera, update: TrackletUpdate) -> None:
         for number in update.ended:
@@ -289,7 +311,8 @@ class Run:
             if camera.video is not None:
                 camera.video.close()
         if self._cameras:
-            self._note_decisions(self._associator.close(), max(updates, key=attrgetter("time_us")), journal)
+            last = replace(max(updates, key=attrgetter("time_us")), started=(), seen=(), views=(), ended=(), feet=())
+            self._note_decisions(self._associator.close(), last, journal)
         self._tell_camera_events(journal)
 
     def _was_read_to_end(self, camera: Camera) -> bool:
@@ -309,56 +332,13 @@ class Run:
 
 def _tell_zones(camera: Camera, events: Sequence[ZoneEvent], journal: Journal) -> None:
     for event in events:
-        journal.tell(
-            Event(
-                event.type,
-                iso_time(event.time_us),
-                camera.name,
-                event.frame,
-                event.tracklet,
-                camera.identities.get(event.tracklet),
-                box=_rounded(event.box),
-                zone=event.zone,
-                dwell_s=event.dwell_s,
-            )
-        )
+        journal.tell(zone_event(camera.name, event, camera.identities.get(event.tracklet)))
 
 
 def _note_ends(camera: Camera, update: TrackletUpdate, journal: Journal) -> None:
-    time_text = iso_time(update.time_us)
     for number in update.ended:
         journal.end_tracklet(camera.name, number)
-        journal.tell(Event("end", time_text, camera.name, update.frame, number, camera.identities.get(number)))
-
-
-def _identity_events(decision: Decision, time_us: int) -> list[IdentityEvent]:
-    camera, number = decision.tracklet or (None, None)
-    event = IdentityEvent(
-        decision.kind,
-        time_us,
-        decision.identity,
-        other=decision.other,
-        camera=camera,
-        number=number,
-        probability=decision.probability,
-        evidence=decision.evidence,
-    )
-    return [event, replace(event, type=EventType.ASSIGN)] if decision.kind is EventType.OPEN else [event]
-
-
-def _told(decision: Decision, update: TrackletUpdate) -> Event:
-    """The line of `events.ndjson` for a decision; of a tracklet in another camera the present frame is not known."""
-    camera, number = decision.tracklet or (update.camera, None)
-    return Event(
-        _EVENT_NAMES.get(decision.kind, "update"),
-        iso_time(update.time_us),
-        camera,
-        update.frame if camera == update.camera else None,
-        number,
-        decision.identity,
-        decision.probability,
-        other=decision.other,
-    )
+        journal.tell(end_event(update, number, camera.identities.get(number)))
 
 
 def _keep_identities(camera: Camera, decision: Decision) -> None:
@@ -368,11 +348,6 @@ def _keep_identities(camera: Camera, decision: Decision) -> None:
                 camera.identities[number] = decision.other
     elif decision.tracklet[0] == camera.name and decision.tracklet[1] in camera.identities:
         camera.identities[decision.tracklet[1]] = decision.identity
-
-
-def _rounded(box: Sequence[float]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (round(value, 1) for value in box)
-    return x1, y1, x2, y2
 
 
 def _progress_of(camera: Camera) -> CameraProgress:

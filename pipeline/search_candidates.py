@@ -36,7 +36,7 @@ _ROWS_AT_ONCE: Final = 2_000  # in one statement
 
 
 class Candidates:
-    """Narrows searches of one site by the vector indices of its models, which are brought up to date when first used.
+    """Narrows searches of one site by the vector indices of its models; these are as of their first use, or `refresh`.
 
     Args:
         database: Of the site.
@@ -46,6 +46,17 @@ class Candidates:
     def __init__(self, database: Database, large: int = LARGE) -> None:
         self._database, self._large = database, large
         self._indices: dict[str, SiteIndex | None] = {}
+
+    def refresh(self) -> None:
+        """Takes in what was stored since; for who keeps this for more than one search.
+
+        Raises:
+            StorageError: FAISS is not installed.
+        """
+        self._indices = {model_hash: index for model_hash, index in self._indices.items() if index is not None}
+        for index in self._indices.values():
+            if index is not None:
+                index.synchronise()
 
     def narrow(self, model_hash: str, query: Query, wanted: ViewFilter, top_k: int) -> Iterator[ViewFilter]:
         """Filters that together let in the tracklets worth comparing; `wanted` itself where the site is small.

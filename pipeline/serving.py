@@ -8,7 +8,7 @@ from pathlib import Path
 from reid_pipeline.configs.loading import load_settings
 from reid_pipeline.pipeline.model_names import find_model
 from reid_pipeline.storage.crop_store import CropStore
-from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.database import Database, open_database
 from reid_pipeline.storage.database_link import has_site
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import load_model
@@ -86,14 +86,20 @@ def open_site_models(data_dir: Path | None, config: Path | None) -> SiteModels:
         folder = settings.site.data_dir
         return SiteModels(folder, load_model(find_model(settings.encoder.model, "encoder", folder)).identity)
     folder = data_dir or Path()
-    return SiteModels(folder, _base_of_last_run(folder) or _base_of_log(folder))
+    if not has_site(folder):
+        return SiteModels(folder, _base_of_log(folder))
+    with open_database(folder) as database:
+        return models_of(database)
 
 
-def _base_of_last_run(data_dir: Path) -> str | None:
-    if not has_site(data_dir):
-        return None
-    with open_database(data_dir) as database:
-        used = Repository(database, CropStore(data_dir)).last_models().get("reid")
+def models_of(database: Database) -> SiteModels:
+    """The models of an open site; its configured encoder is that of its last run, else of its promotions."""
+    folder = database.data_dir
+    return SiteModels(folder, _base_of_last_run(database) or _base_of_log(folder))
+
+
+def _base_of_last_run(database: Database) -> str | None:
+    used = Repository(database, CropStore(database.data_dir)).last_models().get("reid")
     base = used.get("base") if isinstance(used, dict) else None
     return base if isinstance(base, str) else None
 

@@ -42,6 +42,11 @@ class SiteData:
     repository: Repository
     access: Access
 
+    @property
+    def blurs_heads(self) -> bool:
+        """Whether its encoders see people without their faces: pictures from elsewhere are to be made so too."""
+        return bool(self.settings.get("site.blur_heads", SiteSettings().blur_heads))
+
 
 @contextmanager
 def open_site(
@@ -67,7 +72,7 @@ def open_site(
         raise InputError("expected either a CAMERAS.YAML or --data DIR, the data folder of a site")
     settings = load_settings(cameras) if cameras is not None else None
     with _open(settings, data_dir or Path(), create=create) as database:
-        crops = CropStore(database.data_dir)
+        crops = CropStore(database.data_dir, database.vault)
         access = access_of(database, current_user(), actor)
         repository = Repository(database, crops, access)
         known = repository.last_settings() if settings is None else non_default(settings)
@@ -78,7 +83,8 @@ def open_site(
 def _open(settings: Settings | None, data_dir: Path, *, create: bool) -> Database:
     if settings is None:
         return open_database(data_dir, create=create)
-    return open_configured(settings.site.data_dir, settings.site.database, create=create)
+    site = settings.site
+    return open_configured(site.data_dir, site.database, master_key=site.master_key, create=create)
 
 
 def _name_and_timezone(settings: Mapping[str, object]) -> tuple[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
@@ -31,7 +32,9 @@ FALLBACK_FPS = Fraction(25)
 NS_PER_S = 1_000_000_000
 
 # Without the last two FFmpeg studies a stream for seconds before it gives the first frame.
-_LIVE_OPTIONS = {"fflags": "nobuffer", "max_delay": "200000", "probesize": "200000", "fpsprobesize": "0"}
+_LIVE_OPTIONS = MappingProxyType(
+    {"fflags": "nobuffer", "max_delay": "200000", "probesize": "200000", "fpsprobesize": "0"}
+)
 _DEVICE_FORMATS = {"linux": "v4l2", "darwin": "avfoundation"}
 _REFUSALS = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError, av.FileNotFoundError)
 
@@ -73,7 +76,7 @@ class FFmpegSource:
         """Decodes the first frame; see `InspectableSource.info`."""
         with self._open() as container:
             stream = self._video_stream(container)
-            rate = Fraction(str(self._spec.fps)) if self._spec.fps else _nominal_fps(stream)
+            rate = Fraction(str(self._spec.fps)) if self._spec.fps else nominal_fps(stream)
             for picture in self._pictures(container, stream, _Progress()):
                 if picture is not None:
                     frames = stream.frames or None
@@ -91,35 +94,10 @@ class FFmpegSource:
         self._closed.set()
 
     def _open(self) -> InputContainer:
-        spec = self._spec
-        if spec.kind is SourceKind.FILE and not Path(spec.path).is_file():
-            raise SourceNotFound(f"{spec.camera}: no such file: {spec.path}; expected a video file")
-        name, format_name = _device(spec.path) if spec.kind is SourceKind.DEVICE else (spec.path, None)
-        options = {**_LIVE_OPTIONS, "rtsp_transport": spec.transport} if self.live else {}
-        try:
-            return av.open(name, "r", format_name, options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
-        except av.FFmpegError as error:
-            failure = self._open_failure(error)
-        raise failure  # outside of `except`: PyAV's error holds the address with its password
-
-    def _open_failure(self, error: av.FFmpegError) -> PipelineError:
-        spec, reason = self._spec, self._reason(error)
-        if self.live and not isinstance(error, _REFUSALS):
-            return SourceLost(f"{spec.camera}: {spec.redacted} does not answer: {reason}")
-        if self.live:
-            return SourceNotFound(
-                f"{spec.camera}: {spec.redacted} cannot be opened: {reason}; check its path, user and password"
-            )
-        if spec.kind is SourceKind.FILE and (missing := _missing_bytes(spec.path)):
-            reason = f"it lacks at least {missing} bytes at its end, and its index with them"
-        return SourceNotFound(
-            f"{spec.camera}: {spec.redacted} cannot be read as video: {reason}; expected a whole video such as .mp4"
-        )
+        return open_input(self._spec, self.live)
 
     def _video_stream(self, container: InputContainer) -> VideoStream:
-        if not container.streams.video:
-            raise SourceNotFound(f"{self._spec.camera}: {self._spec.redacted} holds no video; expected a video track")
-        stream = container.streams.video[0]
+        stream = find_video(self._spec, container)
         stream.codec_context.thread_count = 1
         return stream
 
@@ -132,7 +110,7 @@ class FFmpegSource:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
-                progress.read_error = self._reason(error)
+                progress.read_error = explain(self._spec, error)
                 yield from self._decode(stream, None, progress)  # what the decoder still holds
                 return
             if packet is None:
@@ -161,7 +139,7 @@ class FFmpegSource:
 
     def _file_frames(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         spec = self._spec
-        fps = Fraction(str(spec.fps)) if spec.fps else _nominal_fps(stream)
+        fps = Fraction(str(spec.fps)) if spec.fps else nominal_fps(stream)
         clock = FileClock(spec.start_us, fps, fixed=spec.fps is not None)
         progress = _Progress()
         index = damaged = 0
@@ -187,7 +165,7 @@ class FFmpegSource:
     def _check_whole(self, stream: VideoStream, progress: _Progress) -> None:
         if not progress.decoded:
             raise self._undecodable()
-        missing = _missing_bytes(self._spec.path) if self._spec.kind is SourceKind.FILE else 0
+        missing = bytes_lacking(self._spec.path) if self._spec.kind is SourceKind.FILE else 0
         if missing:
             reason = f"it lacks at least {missing} bytes at its end"
         elif progress.read_error:
@@ -237,14 +215,65 @@ class FFmpegSource:
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def _reason(self, error: av.FFmpegError) -> str:
-        if isinstance(error, av.ExitError):  # how FFmpeg calls a timeout of ours
-            return f"no answer within {READ_TIMEOUT_S:g} s"
-        return self._spec.hide_secrets(error.strerror or type(error).__name__)
-
     def _undecodable(self) -> PipelineError:
         message = f"{self._spec.camera}: no frame of {self._spec.redacted} can be decoded; expected a whole video"
         return SourceLost(message) if self.live else SourceNotFound(message)
+
+
+def open_input(spec: SourceSpec, live: bool, options: Mapping[str, str] = _LIVE_OPTIONS) -> InputContainer:
+    """Opens a video.
+
+    Args:
+        spec: The camera's input.
+        live: Whether it is a stream.
+        options: Of FFmpeg, for a stream.
+
+    Raises:
+        SourceNotFound: It does not exist, is no video, or does not let us in.
+        SourceLost: A stream does not answer.
+    """
+    if spec.kind is SourceKind.FILE and not Path(spec.path).is_file():
+        raise SourceNotFound(f"{spec.camera}: no such file: {spec.path}; expected a video file")
+    name, format_name = _device(spec.path) if spec.kind is SourceKind.DEVICE else (spec.path, None)
+    wanted = {**options, "rtsp_transport": spec.transport} if live else {}
+    try:
+        return av.open(name, "r", format_name, wanted, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+    except av.FFmpegError as error:
+        failure = _open_failure(spec, live, error)
+    raise failure  # outside of `except`: PyAV's error holds the address with its password
+
+
+def _open_failure(spec: SourceSpec, live: bool, error: av.FFmpegError) -> PipelineError:
+    reason = explain(spec, error)
+    if live and not isinstance(error, _REFUSALS):
+        return SourceLost(f"{spec.camera}: {spec.redacted} does not answer: {reason}")
+    if live:
+        return SourceNotFound(
+            f"{spec.camera}: {spec.redacted} cannot be opened: {reason}; check its path, user and password"
+        )
+    if spec.kind is SourceKind.FILE and (missing := bytes_lacking(spec.path)):
+        reason = f"it lacks at least {missing} bytes at its end, and its index with them"
+    return SourceNotFound(
+        f"{spec.camera}: {spec.redacted} cannot be read as video: {reason}; expected a whole video such as .mp4"
+    )
+
+
+def find_video(spec: SourceSpec, container: InputContainer) -> VideoStream:
+    """The first video of what was opened.
+
+    Raises:
+        SourceNotFound: It has none.
+    """
+    if not container.streams.video:
+        raise SourceNotFound(f"{spec.camera}: {spec.redacted} holds no video; expected a video track")
+    return container.streams.video[0]
+
+
+def explain(spec: SourceSpec, error: av.FFmpegError) -> str:
+    """What FFmpeg says, without secrets."""
+    if isinstance(error, av.ExitError):  # how FFmpeg calls a timeout of ours
+        return f"no answer within {READ_TIMEOUT_S:g} s"
+    return spec.hide_secrets(error.strerror or type(error).__name__)
 
 
 def has_no_end(spec: SourceSpec) -> bool:
@@ -265,7 +294,7 @@ def _device(path: str) -> tuple[str, str]:
     return (f"/dev/video{number}" if number != path and format_name == "v4l2" else number), format_name
 
 
-def _nominal_fps(stream: VideoStream) -> Fraction:
+def nominal_fps(stream: VideoStream) -> Fraction:
     """Frames a second; for raw streams, which have no time stamps, as the video's own header says."""
     rate = stream.codec_context.framerate if stream.start_time is None else stream.average_rate
     return rate or FALLBACK_FPS
@@ -277,7 +306,8 @@ def _stamp_ns(picture: av.VideoFrame) -> int | None:
     return picture.pts * picture.time_base.numerator * NS_PER_S // picture.time_base.denominator
 
 
-def _missing_bytes(path: str) -> int:
+def bytes_lacking(path: str) -> int:
+    """How many bytes a file lacks at its end at least; 0 where that cannot be told."""
     try:
         return missing_bytes(Path(path))
     except OSError:

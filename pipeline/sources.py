@@ -17,7 +17,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+
 from reid_pipeline.configs.log import redact_url
+from reid_pipeline.configs.settings import CameraSettings
 from reid_pipeline.pipeline.errors import InputError, SourceNotFound
 from reid_pipeline.pipeline.privacy import Polygon
 from reid_pipeline.pipeline.protocols import Source
@@ -106,6 +109,27 @@ class InspectableSource(Source, Protocol):
             SourceLost: A live source does not answer.
         """
         ...
+
+
+def spec_of(name: str, camera: CameraSettings, started_us: int) -> SourceSpec:
+    """The input of a camera of cameras.yaml.
+
+    Args:
+        name: Of the camera.
+        camera: Its settings.
+        started_us: Capture time of the first frame of a file whose settings do not say.
+    """
+    entry = camera.inputs[0] if camera.inputs else None
+    return SourceSpec(
+        camera=name,
+        path=entry.path if entry else "",
+        transport=entry.transport if entry else "tcp",
+        backend=camera.backend,
+        pipeline=camera.pipeline,
+        fps=entry.fps if entry else None,
+        start_us=started_us if camera.start is None else round(camera.start.timestamp() * 1_000_000),
+        masks=tuple(np.array(mask.points) for mask in camera.privacy),
+    )
 
 
 def classify(path: str) -> SourceKind:

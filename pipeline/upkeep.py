@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Final
 
 from reid_pipeline.configs.settings import RetentionSettings, Settings
 from reid_pipeline.pipeline.events import EventFile
+from reid_pipeline.pipeline.site_data import SiteData
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.database import Database
+from reid_pipeline.storage.permissions import Permission
 from reid_pipeline.storage.retention import Limits, Removed, Retention
 from reid_pipeline.storage.site_files import EVENTS
 
@@ -51,6 +53,18 @@ def remove_due(database: Database, limits: Limits, most: int | None = None) -> R
     if limits.events is None:
         return removed
     return removed + Removed(events=EventFile(database.data_dir / EVENTS).expire(limits.events))
+
+
+def apply_retention(site: SiteData, now_us: int) -> Mapping[str, int]:
+    """Removes what is due from a site, as somebody asked for; how many of each class went.
+
+    Raises:
+        NotAllowed: They may not.
+    """
+    site.access.require_all_cameras(Permission.KEEP)
+    removed = remove_due(site.database, limits_at(read_retention(site.settings), now_us))
+    Retention(site.database).account(removed, site.access.name)
+    return asdict(removed)
 
 
 class Upkeep:

@@ -186,6 +186,13 @@ def test_all_pictures_are_in_the_page(site):
     )
 
 
+def test_an_encrypted_site_has_a_page_without_pictures():
+    page = night_page(story(pictures=None))
+    assert "base64" not in page
+    assert "shows no pictures" in page
+    assert "personal data" not in page
+
+
 def test_rounds_are_read_once_each_without_torn_lines(tmp_path):
     lines = ['{"step": 0, "people": 3}', '{"step": 40, "peo{"step": 40, "people": 5}', '{"step": 40, "people": 6}']
     (tmp_path / "rounds.ndjson").write_text("\n".join([*lines, '{"step": 0, "people": 4}', '{"st']))

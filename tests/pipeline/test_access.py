@@ -1,14 +1,21 @@
+import io
 import json
+import zipfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.access import RECORDS_NAME, OthersBlurred, blur_boxes, box_at, export_access
+from reid_pipeline.pipeline.access import RECORDS_NAME, OthersBlurred, access_archive, blur_boxes, box_at, export_access
+from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.journey import MANIFEST
+from reid_pipeline.pipeline.site_data import open_site
 from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
+from reid_pipeline.storage.errors import NotAllowed
+from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import (
     BoxRun,
     Changes,
@@ -106,3 +113,20 @@ def test_the_export_has_all_records(database, tmp_path):
     assert [each["type"] for each in records["decisions"]] == ["open", "assign"]
     assert set(written.files) == {"journey.csv", "journey.json", "journey.html", RECORDS_NAME}
     assert json.loads((tmp_path / "export" / MANIFEST).read_text())["files"] == written.files
+
+
+def test_the_archive_holds_the_same_files_and_is_accounted_for(database, tmp_path):
+    written = export_access(database, "hq", 1, tmp_path / "folder")
+    with open_site(None, database.data_dir, actor="petra") as site:
+        archive = zipfile.ZipFile(io.BytesIO(access_archive(site, 1, "asked on 3 May")))
+        with pytest.raises(InputError):
+            access_archive(site, 99, "")
+        for access in (Access("x", Role.OPERATOR), Access("x", Role.ADMIN, frozenset({"hall"}))):
+            with pytest.raises(NotAllowed):
+                access_archive(replace(site, access=access), 1, "")
+    assert sorted(archive.namelist()) == sorted([*written.files, MANIFEST])
+    records = json.loads(archive.read(RECORDS_NAME))
+    assert records["identity"] == 1
+    (entry,) = AuditLog(database).read()
+    assert (entry.actor, entry.action, entry.reason) == ("petra", "access", "asked on 3 May")
+    assert dict(entry.subject) == {"identity": 1}

@@ -5,8 +5,10 @@ import pytest
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.datatypes import Detections, Frame
 from reid_pipeline.pipeline.given_floor import GivenFloor
+from reid_pipeline.pipeline.head_blur import blur_heads
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.protocols import TrackedBoxes
+from reid_pipeline.pipeline.views import cut, store_pixels
 from tests.pipeline.builders import MeanColourEncoder
 
 STEP_US = 100_000
@@ -137,7 +139,7 @@ def test_a_frame_without_people(camera):
 def test_its_time_is_told_by_stage(camera):
     for index in range(1, 10):
         camera.frame(index, {0: 0.9})
-    assert set(camera.clock.seconds()) == {"track", "encode"}
+    assert set(camera.clock.seconds()) == {"blur", "track", "encode"}
 
 
 def test_feet_know_the_floor_that_was_given_in_parts_of_the_picture():
@@ -148,3 +150,20 @@ def test_feet_know_the_floor_that_was_given_in_parts_of_the_picture():
     parts = GivenFloor.of([(x * 320, y * 240) for x, y in corners], places)
     np.testing.assert_allclose(feet.floor.homography, parts.homography, atol=1e-5)
     assert Camera().frame(1, {12: 0.9}).update.feet[0].floor is None
+
+
+def test_no_head_is_in_a_view_or_left_in_the_frame():
+    """Also of those who are so little sure that they only continue a tracklet."""
+    analysis = CameraAnalysis("hall", LaneTracker(), MeanColourEncoder(), StageClock(), blur_heads=True)
+    boxes = np.array([[0, 20, 40, 130], [150, 20, 190, 130]], np.float32)
+    for index in range(1, 12):
+        image = PICTURE.copy()
+        found = Detections(boxes, np.array([0.9, 0.15], np.float32))
+        result = analysis.process(Frame("hall", index, index * STEP_US, image, 0.0), found)
+        expected = PICTURE.copy()
+        blur_heads(expected, boxes)
+        np.testing.assert_array_equal(image, expected)
+        for view in result.views:
+            crop = cut(expected, np.array(view.box, np.float32))
+            np.testing.assert_array_equal(view.embedding, MeanColourEncoder().encode([store_pixels(crop)[1]])[0])
+    assert (image != PICTURE).any()

@@ -14,7 +14,7 @@ import pytest
 
 from reid_pipeline.pipeline import corpus_video
 from reid_pipeline.pipeline.cli import run_command_line
-from reid_pipeline.pipeline.corpus_import import FRAME_US, camera_name, import_folder
+from reid_pipeline.pipeline.corpus_import import FRAME_US, camera_name, import_folder, picture_crop
 from reid_pipeline.pipeline.corpus_video import VideoParts, import_videos
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.models import build_detector, build_encoder
@@ -292,7 +292,8 @@ class TestCommands:
             rows = list(csv.DictReader(file))
         assert [row["camera"] for row in rows] == ["c1", "c1"]
         stored = {(tmp_path / "out" / row["file"]).read_bytes() for row in rows}
-        assert stored == {path.read_bytes() for path in crops.glob("0002*")}
+        pictures = [(path.read_bytes(), cv2.imread(str(path))) for path in crops.glob("0002*")]
+        assert stored == {picture_crop(content, image, 0, blur=True).jpeg for content, image in pictures}
         code, done = command(capsys, "import", tmp_path / "out", "--data", tmp_path / "other")
         assert (code, done["tracklets"], done["crops"]) == (0, 1, 2)
 

@@ -7,7 +7,11 @@ from reid_pipeline.pipeline.events import Event, EventFile, iso_time
 NEW = Event("new", "2026-11-20T08:00:00.000Z", "hall", 3, 1, box=(1.5, 2.0, 30.0, 80.0))
 LOST = Event("camera", "2026-11-20T08:00:01.000Z", "hall", state="reconnecting", detail="no frame for 5 s")
 _PLAIN = {"type", "time", "camera", "frame", "tracklet", "identity", "probability", "box", "state", "detail", "other"}
-FIELDS = _PLAIN | {"zone", "dwell_s"}
+FIELDS = _PLAIN | {
+    "zone",
+    "dwell_s",
+    "watch",
+}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from reid_pipeline.pipeline.association import PrototypeAssociator
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.protocols import TrackletUpdate
 from reid_pipeline.pipeline.replay import updates_of
-from reid_pipeline.pipeline.runner import _identity_events
+from reid_pipeline.pipeline.run_events import identity_events
 from reid_pipeline.pipeline.two_pass import TwoPassAssociator
 from reid_pipeline.storage.corrections import Corrections
 from reid_pipeline.storage.crop_store import CropStore
@@ -82,7 +82,7 @@ class RunningSite:
             )
             for number, frame in update.started
         )
-        events = tuple(event for each in decisions for event in _identity_events(each, update.time_us))
+        events = tuple(event for each in decisions for event in identity_events(each, update.time_us))
         if new or events:
             with Writer(self.database, self.crops) as writer:
                 writer.put(Changes(new_tracklets=new, identity_events=events))

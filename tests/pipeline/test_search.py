@@ -12,8 +12,11 @@ import pytest
 from reid_pipeline.pipeline.calibration import Calibration, load_calibration, prior_of, refit_calibration
 from reid_pipeline.pipeline.cli import run_command_line
 from reid_pipeline.pipeline.datatypes import Detections
-from reid_pipeline.pipeline.search import Query, search
-from reid_pipeline.pipeline.search_query import find_person, query_of_identity, query_of_tracklet
+from reid_pipeline.pipeline.errors import InputError
+from reid_pipeline.pipeline.search import Query, combine, refine, reorder, search
+from reid_pipeline.pipeline.search_picture import find_person, find_persons, person_at
+from reid_pipeline.pipeline.search_query import query_of_identity, query_of_tracklet
+from reid_pipeline.pipeline.searcher import Examples, Searcher, Wanted
 from reid_pipeline.pipeline.site_data import open_site
 from reid_pipeline.pipeline.tracklet_looks import SeenTracklet, read_all_looks
 from reid_pipeline.storage.calibrations import CalibrationRecord
@@ -191,6 +194,91 @@ def test_two_models_are_searched_each_by_its_own(tmp_path):
         assert sorted(hit.tracklet.number for hit in both.hits) == [1, 2, 3, 4, 5, 6]
 
 
+class TestSeveral:
+    def test_the_mean_counts_every_look_alike(self):
+        one = Query({"m": np.array([1, 0], np.float32)})
+        three = Query({"m": np.array([0, 1], np.float32), "n": np.ones(1, np.float32)}, counts={"m": 3})
+        both = combine([one, three])
+        np.testing.assert_allclose(both.looks["m"], [0.25, 0.75])
+        assert both.counts == {"m": 4, "n": 1}
+        np.testing.assert_allclose(combine([both, one]).looks["m"], [0.4, 0.6])
+
+    def test_similarities_are_means(self, repository):
+        parts = [query_of(repository, number) for number in (40, 50)]
+        both = combine(parts)
+        assert both.camera is None
+        found = {hit.tracklet: hit.similarity for hit in find(repository, both).hits}
+        each = [{hit.tracklet: hit.similarity for hit in find(repository, part).hits} for part in parts]
+        assert found.keys() == each[0].keys() & each[1].keys()
+        for tracklet, similarity in found.items():
+            assert similarity == pytest.approx((each[0][tracklet] + each[1][tracklet]) / 2, abs=1e-5)
+
+    def test_who_is_rejected_goes_and_whoever_is_accepted_joins(self, repository):
+        query = query_of(repository, 40)
+        first, second, third = (hit.tracklet for hit in find(repository, query, top_k=3).hits)
+        refined = refine(query, [query_of(repository, first.number)], [(second.camera, second.number)])
+        np.testing.assert_allclose(
+            refined.looks[MODEL], combine([query, query_of(repository, first.number)]).looks[MODEL]
+        )
+        hits = [hit.tracklet for hit in find(repository, refined).hits]
+        assert first not in hits
+        assert second not in hits
+        assert third in hits
+        again = refine(refined, [], [(third.camera, third.number)])
+        assert not {second, third} & {hit.tracklet for hit in find(repository, again).hits}
+
+
+class TestOrder:
+    def test_nobody_without_evidence_comes_before_somebody_with_it(self, repository, crowd):
+        changed = 0
+        for number in range(1, len(crowd.people) + 1, 7):
+            query = query_of(repository, number)
+            hits = find(repository, query).hits
+            ordered = reorder(query, hits)
+            assert sorted(ordered, key=lambda hit: hit.order) == list(hits)
+            enough = [hit.enough_evidence for hit in ordered]
+            assert enough == sorted(enough, reverse=True)
+            changed += ordered != hits
+        assert changed
+
+    def test_models_change_places_among_themselves(self, repository):
+        query = query_of(repository, 40)
+        hits = find(repository, query, top_k=30).hits
+        mixed = tuple(replace(hit, model_hash="m2") if place % 3 else hit for place, hit in enumerate(hits))
+        ordered = reorder(replace(query, looks={**query.looks, "m2": query.looks[MODEL]}), mixed)
+        assert [hit.model_hash for hit in ordered] == [hit.model_hash for hit in mixed]
+        assert {hit.tracklet for hit in ordered} == {hit.tracklet for hit in hits}
+
+    def test_nobody(self, repository):
+        assert reorder(query_of(repository, 40), ()) == ()
+
+
+class TestSearcher:
+    def test_how_many_are_asked_for_does_not_change_who_comes_first(self, data_dir):
+        with open_site(None, data_dir) as site:
+            searcher = Searcher(site)
+            query = searcher.query(Examples(sightings=[(query_of(site.repository, 40).camera, 40)]))
+            whole = searcher.search(query, Wanted(top_k=1000)).hits
+            assert searcher.search(query, Wanted(top_k=5)).hits == whole[:5]
+            plain = searcher.search(query, Wanted(top_k=5, reorder=False)).hits
+            assert plain == find(site.repository, query, top_k=5).hits
+
+    def test_another_user_finds_what_they_may_see(self, data_dir):
+        with open_site(None, data_dir) as site:
+            searcher = Searcher(site)
+            query = searcher.query(Examples(identities=[3]))
+            seen = searcher.seen_by(Access("ada", Role.OPERATOR, frozenset({"c1"})))
+            assert {hit.tracklet.camera for hit in seen.search(query, Wanted(top_k=500)).hits} == {"c1"}
+            assert len({hit.tracklet.camera for hit in searcher.search(query, Wanted(top_k=500)).hits}) == 4
+            with pytest.raises(InputError, match="sighting c0:"):
+                number = next(hit.tracklet.number for hit in searcher.search(query, Wanted()).hits)
+                seen.refine(query, [("c0", number)], [])
+
+    def test_without_an_example(self, data_dir):
+        with open_site(None, data_dir) as site, pytest.raises(InputError, match="nobody is searched for"):
+            Searcher(site).query(Examples())
+
+
 class Finder:
     """A detector that finds what it was told."""
 
@@ -215,7 +303,8 @@ class TestPicture:
 
     def test_the_largest_person_is_taken(self):
         person = find_person(self.IMAGE, Finder((1, 1, 5, 20), (10, 5, 30, 50), (0, 0, 39, 3)))
-        assert (person.persons, person.box) == (3, (10, 5, 30, 50))
+        assert person.boxes == ((10, 5, 30, 50), (0, 0, 39, 3), (1, 1, 5, 20))
+        assert person.box == person.boxes[0]
         np.testing.assert_array_equal(person.pixels, self.IMAGE[5:50, 10:30])
 
     @pytest.mark.parametrize(
@@ -229,12 +318,23 @@ class TestPicture:
     )
     def test_a_crop_is_taken_whole(self, width, box, cut_out):
         person = find_person(self.IMAGE[:, :width], Finder(box))
-        assert (person.persons, person.box) == (1, box if cut_out else None)
+        assert (len(person.boxes), person.box) == (1, box if cut_out else None)
         assert person.pixels.shape[:2] == ((box[3] - box[1], box[2] - box[0]) if cut_out else (60, width))
+
+    def test_all_persons_are_told(self):
+        boxes = find_persons(self.IMAGE, Finder((1, 1, 5, 20), (10, 5, 30, 50)))
+        assert boxes.tolist() == [[10, 5, 30, 50], [1, 1, 5, 20]]
+
+    def test_a_chosen_person(self):
+        person = person_at(self.IMAGE, (-5, 10, 20, 70))
+        assert person.box == (0, 10, 20, 60)
+        np.testing.assert_array_equal(person.pixels, self.IMAGE[10:60, :20])
+        with pytest.raises(InputError, match="box 40,0,50,9: expected x1,y1,x2,y2 inside a picture of 40 x 60"):
+            person_at(self.IMAGE, (40, 0, 50, 9))
 
     def test_without_a_person_all_of_it(self):
         person = find_person(self.IMAGE, Finder())
-        assert (person.persons, person.box) == (0, None)
+        assert (person.boxes, person.box) == ((), None)
         np.testing.assert_array_equal(person.pixels, self.IMAGE)
 
 
@@ -274,11 +374,10 @@ class TestCommand:
         assert code == 0
         assert [each["rank"] for each in found["results"]] == [1, 2, 3, 4]
         assert found["query"] == {
-            "image": None,
+            "images": [],
             "identity": None,
-            "sighting": f"{camera}:40",
-            "persons": None,
-            "box": None,
+            "sightings": [f"{camera}:40"],
+            "not": [],
         }
         best = found["results"][0]
         assert best["identity"] == crowd.people[39] + 1
@@ -288,6 +387,21 @@ class TestCommand:
         assert best["first_seen"] <= best["last_seen"]
         assert (camera, 40) not in {(each["camera"], each["tracklet"]) for each in found["results"]}
         assert found["models"] == [{"name": "crowd", "hash": MODEL, "tracklets": found["models"][0]["tracklets"]}]
+
+    def test_several_sightings_and_one_that_is_not(self, site, crowd):
+        own = [f"c{crowd.cameras[place]}:{place + 1}" for place in np.flatnonzero(crowd.people == 4)[:2]]
+        asked = [option for name in own for option in ("--sighting", name)]
+        _, found = site.call("search", *asked)
+        best = found["results"][0]
+        assert best["identity"] == 5
+        assert found["reranked"]
+        best_name = f"{best['camera']}:{best['tracklet']}"
+        _, without = site.call("search", *asked, "--not", best_name, "--no-rerank")
+        assert without["query"]["sightings"] == own
+        assert without["query"]["not"] == [best_name]
+        assert not {best_name, *own} & {f"{each['camera']}:{each['tracklet']}" for each in without["results"]}
+        probabilities = [each["probability"] for each in without["results"]]
+        assert probabilities == sorted(probabilities, reverse=True)
 
     def test_an_identity_is_not_its_own_answer(self, site, crowd):
         code, found = site.call("search", "--identity", 3, "--top-k", 200)
@@ -312,9 +426,12 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "search: expected one of IMAGE, --identity ID and --sighting CAMERA:NUMBER"),
-            (["--identity", 1, "--sighting", "c1:1"], "search: expected one of IMAGE"),
-            (["a.jpg", "b.yaml", "c"], "search: expected one of IMAGE"),
+            ([], "search: expected at least one of IMAGE, --identity ID and --sighting CAMERA:NUMBER"),
+            (["--not", "c1:1"], "search: expected at least one of IMAGE"),
+            (["a.yaml", "b.jpg", "c.yml"], "c.yml: a second cameras.yaml: expected one at most"),
+            (["a.jpg", "b.jpg", "--box", "1,2,3,4"], "--box: 1,2,3,4: expected it beside one picture, got 2"),
+            (["a.jpg", "--box", "1,2,3"], "--box: 1,2,3: expected four whole numbers"),
+            (["--sighting", "c1:1", "--not", "c1"], "c1: expected a tracklet as CAMERA:NUMBER"),
             (["--identity", 1, "cameras.yaml"], "expected either a CAMERAS.YAML or --data DIR"),
             (["--identity", 99], "identity 99: does not exist: expected one of `identity list`"),
             (["--sighting", "c1"], "c1: expected a tracklet as CAMERA:NUMBER"),
@@ -359,19 +476,42 @@ class TestRun:
         where = ["--data", str(done.data_dir)] if named_by == "data" else [str(done.config)]
         assert run_command_line(["search", str(path), *where, "--json"]) == 0
         found = json.loads(capfd.readouterr().out)
-        assert found["query"]["persons"] == 1
-        np.testing.assert_allclose(
-            found["query"]["box"], [second, LOW, second + PERSON_WIDTH, LOW + PERSON_HEIGHT], atol=6
-        )
+        [picture] = found["query"]["images"]
+        assert (picture["image"], picture["persons"], picture["boxes"]) == (str(path), 1, [picture["box"]])
+        np.testing.assert_allclose(picture["box"], [second, LOW, second + PERSON_WIDTH, LOW + PERSON_HEIGHT], atol=6)
         first_two = found["results"][:2]
         assert {each["camera"] for each in first_two} == {"hall", "door"}
         assert len({each["identity"] for each in first_two}) == 1
         assert first_two[1]["similarity"] > found["results"][2]["similarity"] + 0.2
         assert run_command_line(["search", str(path), *where]) == 0
-        assert "The one person in the picture is searched for: box" in capfd.readouterr().out
+        assert "photo.png: the person at" in capfd.readouterr().out
+
+    def test_who_is_chosen_in_a_photo(self, done, tmp_path, capfd):
+        """The largest is searched for, unless a box says who; a crop and a sighting of one person are one query."""
+        path = tmp_path / "photo.png"
+        cv2.imwrite(str(path), list(render(WALKS["hall"]))[39])
+
+        def search_for(*options):
+            assert run_command_line(["search", *map(str, options), "--data", str(done.data_dir), "--json"]) == 0
+            return json.loads(capfd.readouterr().out)
+
+        every = search_for(path)["query"]["images"][0]
+        assert (every["persons"], len(every["boxes"])) == (2, 2)
+        who = []
+        for box in every["boxes"]:
+            text = ",".join(map(str, box))
+            found = search_for(path, "--box", text)
+            assert found["query"]["images"][0]["box"] == box
+            who.append(found["results"][0]["identity"])
+        assert len(set(who)) == 2
+        best = found["results"][0]
+        name = f"{best['camera']}:{best['tracklet']}"
+        both = search_for(path, "--box", text, "--sighting", name)
+        assert both["results"][0]["identity"] == best["identity"]
+        assert name not in {f"{each['camera']}:{each['tracklet']}" for each in both["results"]}
 
     def test_a_picture_without_a_person_is_searched_whole(self, done, tmp_path, capfd):
         path = tmp_path / "grey.png"
         cv2.imwrite(str(path), np.full((240, 320, 3), 128, np.uint8))
         assert run_command_line(["search", str(path), "--data", str(done.data_dir)]) == 0
-        assert "No person was found in the picture: all of it is searched for." in capfd.readouterr().out
+        assert "no person was found in the picture: all of it is searched for" in capfd.readouterr().out

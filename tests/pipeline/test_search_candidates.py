@@ -116,3 +116,32 @@ def test_what_was_removed_since_is_not_found(crowd, tmp_path):
         after = find(site, query, ViewFilter(), 5, narrow).hits
         assert after == find(site, query, ViewFilter(), 5).hits
         assert gone not in [hit.tracklet for hit in after]
+
+
+def test_one_that_is_kept_takes_in_what_was_stored_since(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_candidates, "_SPARE", 0)
+    crowd = draw_crowd(people=12, sightings=4)
+    store_crowd(tmp_path, crowd)
+    with open_site(None, tmp_path) as site:
+        query, candidates = Query({MODEL: crowd.looks[0]}), Candidates(site.database, large=1)
+        own = f"c{crowd.cameras[0]}", 1
+        with site.database.session_scope(write=True) as session:
+            place = (
+                "(SELECT t.id FROM tracklets t JOIN cameras c ON c.id = t.camera_id WHERE c.name = :c AND number = 1)"
+            )
+            rows = session.execute(text(f"SELECT * FROM embeddings WHERE tracklet_id = {place}"), {"c": own[0]}).all()
+            session.execute(text(f"DELETE FROM embeddings WHERE tracklet_id = {place}"), {"c": own[0]})
+        assert own not in _keys(find(site, query, ViewFilter(), 1, candidates.narrow))
+        with site.database.session_scope(write=True) as session:
+            names = list(rows[0]._fields)
+            values = [dict(row._mapping) | {"id": 10_000 + place} for place, row in enumerate(rows)]
+            columns = ", ".join(names), ", ".join(f":{name}" for name in names)
+            session.execute(text(f"INSERT INTO embeddings ({columns[0]}) VALUES ({columns[1]})"), values)
+        candidates.refresh()
+        found = find(site, query, ViewFilter(), 1, candidates.narrow)
+        assert _keys(found)[0] == own
+        assert found.compared[MODEL] < len(crowd.people)
+
+
+def _keys(found):
+    return [(hit.tracklet.camera, hit.tracklet.number) for hit in found.hits]
