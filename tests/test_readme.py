@@ -21,6 +21,7 @@ README = Path(__file__).parent.parent / "README.md"
 NOT_HERE = {
     "bench",  # takes minutes and needs real footage; its refusal without is tested below
     "demo",  # has a test of its own
+    "dashboard",  # never ends; tests/dashboard/test_browser.py
     "nightly",  # as adapt, and --at never ends; tests/learning/test_nightly.py
     "adapt",  # needs more crops than this site has; tests/learning/test_adapt_command.py has them
     "pretrain",  # needs more crops than the small site has; tests/learning trains a small one
