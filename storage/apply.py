@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -18,6 +18,15 @@ from reid_pipeline.storage.row_ids import RowIds
 from reid_pipeline.storage.schema import Camera, Crop, Embedding, Segment, Source, Tracklet
 from reid_pipeline.storage.vector_bytes import VectorName, seal_vector
 from reid_pipeline.storage.watch_alerts import store_alerts
+
+# Made once: to put a statement together takes longer than SQLite does to execute it.
+_ADD_TRACKLET: Final = insert(Tracklet).returning(Tracklet.id, Tracklet.camera_id, Tracklet.number)
+_ADD_SEGMENT: Final = insert(Segment)
+_ADD_CROP: Final = insert(Crop).returning(Crop.id, Crop.tracklet_id, Crop.frame)
+_ADD_EMBEDDING: Final = insert(Embedding)
+_OF_ROW: Final = update(Tracklet).where(Tracklet.id == bindparam("row"))
+_EXTEND: Final = _OF_ROW.values(last_frame=bindparam("frame"), last_us=bindparam("time_us"))
+_CLOSE: Final = _OF_ROW.values(closed=True)
 
 
 class ChangeApplier:
@@ -59,8 +68,7 @@ class ChangeApplier:
         if not tracklets:
             return
         rows = [self._tracklet_row(connection, each) for each in tracklets]
-        statement = insert(Tracklet).returning(Tracklet.id, Tracklet.camera_id, Tracklet.number)
-        ids = {(camera, number): row for row, camera, number in connection.execute(statement, rows)}
+        ids = {(camera, number): row for row, camera, number in connection.execute(_ADD_TRACKLET, rows)}
         following: dict[int, int] = {}
         for each in tracklets:
             camera = self._rows.camera(connection, each.camera)
@@ -97,14 +105,9 @@ class ChangeApplier:
             }
             for run in runs
         ]
-        connection.execute(insert(Segment), segments)
-        extend = (
-            update(Tracklet)
-            .where(Tracklet.id == bindparam("row"))
-            .values(last_frame=bindparam("frame"), last_us=bindparam("time_us"))
-        )
+        connection.execute(_ADD_SEGMENT, segments)
         ends = [{"row": s["tracklet_id"], "frame": s["last_frame"], "time_us": s["last_us"]} for s in segments]
-        connection.execute(extend, ends)
+        connection.execute(_EXTEND, ends)
         extend_tracklets(connection, [{"row": each["row"], "time_us": each["time_us"]} for each in ends])
 
     def _store_views(self, connection: Connection, views: Sequence[View]) -> Sequence[str]:
@@ -114,8 +117,7 @@ class ChangeApplier:
         # The files before their rows, and the rows in a transaction that may fail: a row never names a missing file.
         sealer = self._vault.sealer(connection)
         crops = [self._crop_row(connection, view, sealer) for view in views]
-        statement = insert(Crop).returning(Crop.id, Crop.tracklet_id, Crop.frame)
-        ids = {(tracklet, frame): crop for crop, tracklet, frame in connection.execute(statement, crops)}
+        ids = {(tracklet, frame): crop for crop, tracklet, frame in connection.execute(_ADD_CROP, crops)}
         embeddings = [
             {
                 "tracklet_id": row["tracklet_id"],
@@ -129,7 +131,7 @@ class ChangeApplier:
             }
             for row, view in zip(crops, views, strict=True)
         ]
-        connection.execute(insert(Embedding), embeddings)
+        connection.execute(_ADD_EMBEDDING, embeddings)
         replaced: list[str] = []
         for view in views:
             if view.replaces is not None:
@@ -157,7 +159,7 @@ class ChangeApplier:
         if not ends:
             return
         rows = [{"row": self._rows.tracklet(connection, each.camera, each.number)} for each in ends]
-        connection.execute(update(Tracklet).where(Tracklet.id == bindparam("row")).values(closed=True), rows)
+        connection.execute(_CLOSE, rows)
         for each in ends:
             self._rows.forget_tracklet(each.camera, each.number)
 

@@ -62,11 +62,13 @@ class CropStore:
             )
         day = (_EPOCH + timedelta(microseconds=time_us)).date().isoformat()
         relative = f"{_FOLDER}/{camera}/{day}/{int(number)}_{int(frame)}.jpg"
+        content = jpeg if sealer is None else sealer.seal(_place(relative), relative, jpeg)
         path = self._data_dir / relative
-        part = path.with_suffix(".part")  # one thread writes, so the name is free
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(jpeg if sealer is None else sealer.seal(_place(relative), relative, jpeg))
-        part.replace(path)
+        try:
+            _write_whole(path, content)
+        except FileNotFoundError:  # the first of its day
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
         return relative
 
     def read(self, path: str) -> bytes:
@@ -104,6 +106,12 @@ class CropStore:
         if not _PATH.fullmatch(path):
             raise CropError(f"{path!r}: expected {_FOLDER}/<camera>/<day>/<number>_<frame>.jpg")
         return self._data_dir / path
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")  # one thread writes, so the name is free
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def _place(path: str) -> Place:

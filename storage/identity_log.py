@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.operator_words import OperatorWords, keep_word
@@ -25,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 # From here on count the identities that operators make beside a run, which itself counts the others.
 BESIDE_A_RUN: Final = 1_000_000_000
+
+# Made once: to put a statement together takes longer than SQLite does to execute it.
+_ADD_IDENTITY: Final = insert(Identity)
+_ADD_ENTRY: Final = insert(IdentityLogEntry)
+_ASSIGN: Final = update(Tracklet).where(Tracklet.id == bindparam("row")).values(identity=bindparam("survivor"))
 
 
 class IdentityLog:
@@ -44,19 +51,53 @@ class IdentityLog:
         against; a SPLIT still opens its identity, which later decisions may name.
 
         Returns:
-            Their ids in the log; a dropped one has none.
+            Ids in the log, of operators' decisions at least; a dropped one has none.
 
         Raises:
             UnknownRecord: A tracklet or an identity that should exist does not.
         """
         self._words.refresh(connection)
-        logged = (self._apply(connection, event) for event in events)
-        return tuple(log_id for log_id in logged if log_id is not None)
+        logged: list[int] = []
+        for plain, some in groupby(events, partial(self._is_plain, connection)):
+            if plain:
+                self._apply_plain(connection, list(some))
+            else:
+                each_logged = [self._apply(connection, event) for event in some]
+                logged += [log_id for log_id in each_logged if log_id is not None]
+        return tuple(logged)
+
+    def _is_plain(self, connection: Connection, event: IdentityEvent) -> bool:
+        """Whether it is an OPEN or ASSIGN of the machine about which no operator has said anything: nearly all are."""
+        if event.actor != MACHINE or event.type not in (EventType.OPEN, EventType.ASSIGN):
+            return False
+        return not self._words.are_about(self._row_of(connection, event))
+
+    def _apply_plain(self, connection: Connection, events: Sequence[IdentityEvent]) -> None:
+        """As `_apply` one after the other, in a few statements for all."""
+        opened = [event for event in events if event.type is EventType.OPEN]
+        survivors = _survivors(connection, events)
+        rows = [self._row_of(connection, event) for event in events]
+        assigned = [
+            {"row": row, "survivor": survivors[event.identity]}
+            for event, row in zip(events, rows, strict=True)
+            if event.type is EventType.ASSIGN
+        ]
+        if opened:
+            connection.execute(
+                _ADD_IDENTITY, [{"id": each.identity, "opened_us": each.time_us, "vacant": False} for each in opened]
+            )
+            _count_identities(connection, [each.identity for each in opened])
+        if assigned:
+            connection.execute(_ASSIGN, assigned)
+        connection.execute(_ADD_ENTRY, [_entry(*each) for each in zip(events, rows, strict=True)])
+
+    def _row_of(self, connection: Connection, event: IdentityEvent) -> int | None:
+        if event.camera is None or event.number is None:
+            return None
+        return self._rows.tracklet(connection, event.camera, event.number)
 
     def _apply(self, connection: Connection, event: IdentityEvent) -> int | None:
-        tracklet = None
-        if event.camera is not None and event.number is not None:
-            tracklet = self._rows.tracklet(connection, event.camera, event.number)
+        tracklet = self._row_of(connection, event)
         if event.actor != MACHINE:
             return _apply_word(connection, event, tracklet)
         objection = self._words.objection(connection, event, tracklet)
@@ -151,14 +192,33 @@ def _change(connection: Connection, event: IdentityEvent, tracklet: int | None) 
 
 
 def _open(connection: Connection, event: IdentityEvent) -> None:
-    connection.execute(insert(Identity).values(id=event.identity, opened_us=event.time_us, vacant=False))
-    if event.identity < BESIDE_A_RUN:
-        following = event.identity + 1
-        connection.execute(update(Site).where(Site.next_identity < following).values(next_identity=following))
+    connection.execute(_ADD_IDENTITY, {"id": event.identity, "opened_us": event.time_us, "vacant": False})
+    _count_identities(connection, [event.identity])
+
+
+def _count_identities(connection: Connection, opened: Sequence[int]) -> None:
+    """Remembers the number that the next identity of a run gets."""
+    following = max((each for each in opened if each < BESIDE_A_RUN), default=0) + 1
+    connection.execute(update(Site).where(Site.next_identity < following).values(next_identity=following))
+
+
+def _survivors(connection: Connection, events: Sequence[IdentityEvent]) -> Mapping[int, int]:
+    """Who each identity is that is opened here or that tracklets are given to.
+
+    Raises:
+        UnknownRecord: One of them was not opened before a tracklet is given to it.
+    """
+    survivors: dict[int, int] = {}
+    for event in events:
+        if event.type is EventType.OPEN:
+            survivors[event.identity] = event.identity
+        elif event.identity not in survivors:
+            survivors[event.identity] = survivor_of(connection, event.identity)
+    return survivors
 
 
 def _assign(connection: Connection, tracklet: int | None, identity: int) -> None:
-    connection.execute(update(Tracklet).where(Tracklet.id == tracklet).values(identity=identity))
+    connection.execute(_ASSIGN, {"row": tracklet, "survivor": identity})
 
 
 def _merge(connection: Connection, one: int, other: int) -> None:
@@ -175,7 +235,11 @@ def _merge(connection: Connection, one: int, other: int) -> None:
 
 def _log(connection: Connection, event: IdentityEvent, tracklet: int | None) -> int:
     """Adds a decision to the log and returns its id."""
-    values = {
+    return connection.execute(_ADD_ENTRY.returning(IdentityLogEntry.id), _entry(event, tracklet)).scalar_one()
+
+
+def _entry(event: IdentityEvent, tracklet: int | None) -> dict[str, object]:
+    return {
         "at_us": time.time_ns() // 1000,
         "time_us": event.time_us,
         "type": event.type.value,
@@ -186,4 +250,3 @@ def _log(connection: Connection, event: IdentityEvent, tracklet: int | None) -> 
         "evidence": dict(event.evidence),
         "actor": event.actor,
     }
-    return connection.execute(insert(IdentityLogEntry).values(values).returning(IdentityLogEntry.id)).scalar_one()

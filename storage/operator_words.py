@@ -46,6 +46,10 @@ class OperatorWords:
             self._words = _read_words(connection)
             self._read = newest
 
+    def are_about(self, tracklet: int | None) -> bool:
+        """Whether anything was said about a tracklet."""
+        return tracklet in self._words.groups
+
     def objection(self, connection: Connection, event: IdentityEvent, tracklet: int | None) -> str | None:
         """Why an event of the machine would overrule an operator; None where it does not."""
         match event.type:

@@ -79,7 +79,10 @@ QUESTIONS = {
         {"ix_tracklets_identity", "ix_embeddings_tracklet"},
     ),
     "models in use": (lambda site: site.repository.embedding_models(), {"ix_embeddings_model_time"}),
-    "retention of crops": (lambda site: Retention(site.database).remove(Limits(crops=1)), {"ix_crops_time", "ix_watch_examples_entry"}),
+    "retention of crops": (
+        lambda site: Retention(site.database).remove(Limits(crops=1)),
+        {"ix_crops_time", "ix_watch_examples_entry"},
+    ),
     "footage of a time": (lambda site: Clips(site.database).between("hall", 0, 1), {"ix_clips_camera"}),
     "retention of footage": (
         lambda site: Retention(site.database).remove(Limits(clips=1)),
