@@ -124,6 +124,10 @@ def _show_head(visitor: Visitor, asked: int, journey: JourneyRecord) -> None:
     with st.container(horizontal=True, gap="large"):
         for label, value, meaning in figures:
             st.metric(label, value, help=meaning, width="content")
+    search = page_link("search")
+    if search is not None:
+        query = {"identity": str(journey.identity)}
+        st.page_link(search, label="Search for others who may be this person", query_params=query)
 
 
 def _short(visitor: Visitor, time_us: int) -> str:
