@@ -1,6 +1,14 @@
-"""The Streamlit dashboard: will show the cameras, identities, journeys and search of a site.
+"""The dashboard: what a site sees and knows, in a browser, for those who may see it.
 
-Not built yet: this folder holds nothing but this page. It will read through the query side of `reid_pipeline.pipeline`.
+    browser -> sign_in (the gate, log-in) -> pictures (crops, clips, live) , or main: navigation -> page_*
+
+- `cli_dashboard`: the command. `server`: Streamlit's pages and our own routes in one application. `served_site`: the site
+  that it serves, and `Visitor`, through whom pages see no more than somebody may. `sign_in`: the gate. `own_password`.
+- `pictures`: everything that shows people, by `signed_links`, checked whenever it is asked for.
+- `main`: the script of every page. `navigation`: the pages, and who may see them. `look`: colours and CSS. `words`:
+  numbers in words. `components`: parts that Streamlit has no widget for, drawn by the scripts in ``assets/``.
+- `page_live`: what the cameras see now; `live_wall`: their pictures. `page_alerts`: watch lists and who was seen.
+- `page_search`: by pictures and sightings; `search_state`: what somebody has brought and judged.
 
 People, journeys and the map:
 - `page_people`: who was seen. `card_grid`: the cards. `review_queue`: links that somebody should look at.
