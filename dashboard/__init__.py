@@ -3,7 +3,8 @@
     browser -> sign_in (the gate, log-in) -> pictures (crops, clips, live) , or main: navigation -> page_*
 
 - `cli_dashboard`: the command. `server`: Streamlit's pages and our own routes in one application. `served_site`: the
-  site that it serves, and `Visitor`, through whom pages see no more than somebody may. `sign_in`: the gate. `own_password`.
+  site that it serves, and `Visitor`, through whom pages see no more than somebody may. `sign_in`: the gate, log-in.
+  `own_password`: choosing one.
 - `pictures`: everything that shows people, by `signed_links`, checked whenever it is asked for.
 - `main`: the script of every page. `navigation`: the pages, and who may see them. `look`: colours and CSS. `words`:
   numbers in words. `components`: parts that Streamlit has no widget for, drawn by the scripts in ``assets/``.

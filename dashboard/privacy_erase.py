@@ -18,7 +18,8 @@ from reid_pipeline.pipeline.access import access_archive
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.journey import find_journey
 from reid_pipeline.storage.audit_log import Action, AuditLog
-from reid_pipeline.storage.erasure import ErasurePreview, ErasureReport, Erasures, Target, TrackletKey
+from reid_pipeline.storage.erasure import ErasureReport, Erasures
+from reid_pipeline.storage.erasure_plan import ErasurePreview, Target, TrackletKey
 from reid_pipeline.storage.journeys import JourneyRecord
 
 _TARGET: Final = "privacy_target"

@@ -22,7 +22,8 @@ from reid_pipeline.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from reid_pipeline.pipeline.site_data import SiteData
-    from reid_pipeline.storage.erasure import ErasurePreview, ErasureReport, Target
+    from reid_pipeline.storage.erasure import ErasureReport
+    from reid_pipeline.storage.erasure_plan import ErasurePreview, Target
 
 
 def erase(
@@ -102,7 +103,7 @@ def _target(
     site: SiteData, identity: int | None, sightings: list[str], camera: str | None, span: tuple[str | None, str | None]
 ) -> Target:
     from reid_pipeline.pipeline.site_data import parse_span_us
-    from reid_pipeline.storage.erasure import Target
+    from reid_pipeline.storage.erasure_plan import Target
 
     check_camera(site, camera)
     return Target(identity, tuple(parse_tracklet(each) for each in sightings), camera, *parse_span_us(site, *span))

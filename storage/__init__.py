@@ -44,9 +44,9 @@ Behind them:
 - `encryption`: what is sealed, by which keys. `master_key`: where the key of those keys is. `vector_bytes`: embeddings
   as they are stored.
 - `schema_governance`: the tables of `audit_log`, `cases` and `erasure`.
-- `erasure_files`: what files say of people who are erased; `erasure_clips`: the footage of them. `signing`: the key
-  that reports and logs are signed with. `line_file`: a text file whose lines may be taken out while it grows.
-  `site_files`: names in a data folder.
+- `erasure_plan`: whom an erasure is about. `erasure_files`: what files say of them; `erasure_clips`: the footage.
+  `signing`: the key that reports and logs are signed with. `line_file`: a text file whose lines may be taken out while
+  it grows. `site_files`: names in a data folder.
 - `removal`: removing what a source gave. `reembedding`: stored crops that another encoder is still to embed.
 - `box_codec`: the bytes that boxes are stored as.
 """

@@ -19,88 +19,31 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.audit_log import Action, AuditLog, canonical
-from reid_pipeline.storage.cases import is_clip_held, is_held
-from reid_pipeline.storage.clips import ClipFiles
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.encryption import shred_keys
-from reid_pipeline.storage.erasure_clips import clip_exports, erase_clips, showing
-from reid_pipeline.storage.erasure_files import ErasedTracklet, erase_from_files
+from reid_pipeline.storage.erasure_clips import erase_clips
+from reid_pipeline.storage.erasure_files import erase_from_files
+from reid_pipeline.storage.erasure_plan import ErasurePreview, Plan, Target, note_plan, preview
 from reid_pipeline.storage.errors import ErasureRefused, SiteBusy
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.removal import AT_ONCE, remove_tracklet_rows
 from reid_pipeline.storage.schema import (
-    Camera,
-    Clip,
     CorpusItem,
-    CorpusOrigin,
-    CorpusTracklet,
-    Crop,
-    Embedding,
-    Identity,
     IdentityLogEntry,
     LearningRun,
     Source,
     Tracklet,
 )
 from reid_pipeline.storage.schema_governance import AuditEntry, ErasedContent, ErasedSource, Erasure
-from reid_pipeline.storage.settlement import survivor_of
 from reid_pipeline.storage.signing import open_signing_key
 from reid_pipeline.storage.vector_index_sync import purge_indices
 from reid_pipeline.storage.watch_lists import forget_watched
-
-TrackletKey = tuple[str, int]  # camera and number
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom to erase; one of the three.
-
-    Attributes:
-        identity: All tracklets of an identity, and what the log says of it.
-        tracklets: Tracklets by camera and number.
-        camera: All that a camera saw with ``since_us <= time < until_us``, imported crops too.
-        since_us: None: from ever.
-        until_us: None: for ever.
-    """
-
-    identity: int | None = None
-    tracklets: tuple[TrackletKey, ...] = ()
-    camera: str | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ErasurePreview:
-    """What would go.
-
-    Attributes:
-        tracklets: By camera and number.
-        identities: Whose tracklets these are.
-        emptied: Those of them that would have none left.
-        crops: Number of pictures.
-        embeddings: Number of vectors.
-        corpus: Number of crops to learn from.
-        clips: Number of clips that show them, with everybody else who is on them.
-        held: Number of the tracklets that an open case holds: they have to be let go first.
-        held_clips: Number of the clips that an open case holds.
-    """
-
-    tracklets: tuple[TrackletKey, ...]
-    identities: tuple[int, ...]
-    emptied: tuple[int, ...]
-    crops: int
-    embeddings: int
-    corpus: int
-    clips: int
-    held: int
-    held_clips: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +92,7 @@ class Erasures:
             UnknownRecord: There is no such identity.
         """
         with self._database.session_scope() as session:
-            return _preview(session, target)
+            return preview(session, target)
 
     def erase(self, target: Target, reason: str) -> ErasureReport:
         """Erases for good.
@@ -164,7 +107,7 @@ class Erasures:
             SiteBusy: Somebody reads for long what is to be forgotten; the next call of anything here ends it.
         """
         with self._database.session_scope(write=True) as session:
-            found = _preview(session, target)
+            found = preview(session, target)
             if found.held:
                 raise ErasureRefused(
                     f"{found.held} of {len(found.tracklets)} tracklets are held by an open case: close it first"
@@ -197,49 +140,15 @@ class Erasures:
             return tuple(self._report(row.id, row.report, row.signature or b"") for row in rows)
 
     def _begin(self, session: Session, target: Target, found: ErasurePreview, reason: str) -> int:
-        rows = session.execute(
-            select(
-                Tracklet.id,
-                Camera.name,
-                Tracklet.number,
-                Tracklet.identity,
-                Tracklet.first_frame,
-                Tracklet.last_frame,
-                Tracklet.first_us,
-            )
-            .join(Camera, Camera.id == Tracklet.camera_id)
-            .where(_wanted(session, target))
-        ).all()
-        corpus = session.scalars(select(CorpusTracklet.id).where(_wanted_corpus(session, target))).all()
-        clips_wanted = showing(_wanted(session, target), _seen(target))
-        clips = session.execute(select(Clip.id, Clip.path).where(clips_wanted)).all()
-        cameras = {row.name for row in rows} | ({target.camera} if target.camera is not None else set())
-        plan = {
-            "reason": reason,
-            "tracklets": [list(row) for row in rows],
-            "corpus": list(corpus),
-            "embeddings": list(session.scalars(_embeddings_of(session, target))),
-            "clips": [list(row) for row in clips],
-            "clip_parts": ClipFiles(self._database.data_dir).parts(cameras),
-            "exports": clip_exports(self._audit, session, _wanted(session, target), _seen(target)),
-            "emptied": _members(session.connection(), found.emptied),
-            "counts": {
-                "tracklets": len(rows),
-                "crops": found.crops,
-                "embeddings": found.embeddings,
-                "clips": found.clips,
-            },
-            "corpus_crops": found.corpus,
-            "first_us": min((row.first_us for row in rows), default=0),
-        }
+        plan = note_plan(session, self._database.data_dir, self._audit, target, found) | {"reason": reason}
         erasure = Erasure(at_us=self._now_us(), actor=self._actor, finished=False, plan=plan, report={}, signature=None)
         session.add(erasure)
         session.flush()
-        _bar_sources(session.connection(), [row.id for row in rows], erasure.id)
+        _bar_sources(session.connection(), [row[0] for row in plan["tracklets"]], erasure.id)
         return erasure.id
 
     def _go_on(self, number: int) -> ErasureReport:
-        plan = _Plan.read(self._database, number)
+        plan = Plan.read(self._database, number)
         self._erase_corpus(number, plan)
         blanked = self._erase_from_logs(number, plan)
         self._erase_rows(plan)
@@ -252,7 +161,7 @@ class Erasures:
             raise SiteBusy(f"erasure {number}: somebody reads the database for long: end that, and erase again")
         return self._finish(number, plan, blanked.entries, files)
 
-    def _erase_corpus(self, number: int, plan: _Plan) -> None:
+    def _erase_corpus(self, number: int, plan: Plan) -> None:
         for some in _in_parts(plan.corpus):
             with self._database.session_scope(write=True) as session:
                 items = CorpusItem.tracklet_id.in_(some) & CorpusItem.digest.is_not(None)
@@ -263,7 +172,7 @@ class Erasures:
                     session.execute(insert(ErasedContent), rows)
         CorpusStore(self._database).remove(plan.corpus)
 
-    def _erase_from_logs(self, number: int, plan: _Plan) -> _Blanked:
+    def _erase_from_logs(self, number: int, plan: Plan) -> _Blanked:
         with self._database.session_scope(write=True) as session:
             connection = session.connection()
             named = or_(IdentityLogEntry.identity.in_(plan.emptied), IdentityLogEntry.other.in_(plan.emptied))
@@ -278,7 +187,7 @@ class Erasures:
             connection.execute(update(Erasure).where(Erasure.id == number).values(plan=kept))
         return _Blanked(kept["blanked"], tuple(kept["exports"]))
 
-    def _erase_rows(self, plan: _Plan) -> None:
+    def _erase_rows(self, plan: Plan) -> None:
         crops = CropStore(self._database.data_dir)
         for some in _in_parts(plan.rows):
             with self._database.session_scope(write=True) as session:
@@ -286,7 +195,7 @@ class Erasures:
                 remove_tracklet_rows(session, crops, some)
 
     def _finish(
-        self, number: int, plan: _Plan, blanked: Sequence[Mapping[str, object]], files: Sequence[str]
+        self, number: int, plan: Plan, blanked: Sequence[Mapping[str, object]], files: Sequence[str]
     ) -> ErasureReport:
         with self._database.session_scope(write=True) as session:
             row = session.get_one(Erasure, number)
@@ -314,109 +223,11 @@ class Erasures:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to go, as it was noted."""
-
-    raw: dict[str, Any]
-    rows: list[int]
-    tracklets: tuple[ErasedTracklet, ...]
-    corpus: list[int]
-    embeddings: list[int]
-    emptied: list[int]
-    first_us: int
-
-    @classmethod
-    def read(cls, database: Database, number: int) -> _Plan:
-        with database.session_scope() as session:
-            raw = session.get_one(Erasure, number).plan
-        tracklets = tuple(ErasedTracklet(*row[1:6]) for row in raw["tracklets"])
-        rows = [row[0] for row in raw["tracklets"]]
-        return cls(raw, rows, tracklets, raw["corpus"], raw["embeddings"], raw["emptied"], raw["first_us"])
-
-
-@dataclass(frozen=True, slots=True)
 class _Blanked:
     """Entries of the audit log whose contents went: their numbers, actors, actions; and folders that they exported."""
 
     entries: list[dict[str, Any]]
     exports: tuple[str, ...]
-
-
-def _preview(session: Session, target: Target) -> ErasurePreview:
-    wanted = _wanted(session, target)
-    keys = session.execute(
-        select(Camera.name, Tracklet.number)
-        .join(Camera, Camera.id == Tracklet.camera_id)
-        .where(wanted)
-        .order_by(Camera.name, Tracklet.number)
-    )
-    rows = select(Tracklet.id).where(wanted)
-    identities = session.scalars(select(Tracklet.identity).where(wanted, Tracklet.identity.is_not(None)).distinct())
-    known = tuple(sorted(each for each in identities if each is not None))
-    left = set(session.scalars(select(Tracklet.identity).where(Tracklet.identity.in_(known), ~wanted).distinct()))
-    corpus = select(CorpusTracklet.id).where(_wanted_corpus(session, target))
-    clips = showing(wanted, _seen(target))
-    return ErasurePreview(
-        tracklets=tuple((name, number) for name, number in keys),
-        identities=known,
-        emptied=tuple(each for each in known if each not in left),
-        crops=_count(session, Crop.tracklet_id.in_(rows)),
-        embeddings=_count(session, Embedding.tracklet_id.in_(rows)),
-        corpus=_count(session, CorpusItem.tracklet_id.in_(corpus)),
-        clips=_count(session, clips),
-        held=_count(session, wanted & is_held()),
-        held_clips=_count(session, clips & is_clip_held()),
-    )
-
-
-def _count(session: Session, condition: ColumnElement[bool]) -> int:
-    return session.scalar(select(func.count()).where(condition)) or 0
-
-
-def _wanted(session: Session, target: Target) -> ColumnElement[bool]:
-    """In a condition on `Tracklet`."""
-    if target.identity is not None:
-        return Tracklet.identity == survivor_of(session.connection(), target.identity)
-    if target.camera is not None:
-        camera = select(Camera.id).where(Camera.name == target.camera).scalar_subquery()
-        since = Tracklet.last_us >= target.since_us if target.since_us is not None else True
-        until = Tracklet.first_us < target.until_us if target.until_us is not None else True
-        return (Tracklet.camera_id == camera) & since & until
-    keys = [_row_of(session, key) for key in target.tracklets]
-    return Tracklet.id.in_(keys)
-
-
-def _row_of(session: Session, key: TrackletKey) -> int:
-    query = select(Tracklet.id).join(Camera, Camera.id == Tracklet.camera_id)
-    row = session.scalar(query.where(Camera.name == key[0], Tracklet.number == key[1]))
-    if row is None:
-        raise ErasureRefused(f"{key[0]}:{key[1]}: there is no such tracklet: see `reid-pipeline journey`")
-    return row
-
-
-def _wanted_corpus(session: Session, target: Target) -> ColumnElement[bool]:
-    """In a condition on `CorpusTracklet`: those of the tracklets, and what was imported for a camera."""
-    own = CorpusTracklet.tracklet_id.in_(select(Tracklet.id).where(_wanted(session, target)))
-    if target.camera is None:
-        return own
-    origins = select(CorpusOrigin.id).join(Camera).where(Camera.name == target.camera)
-    since = CorpusTracklet.last_us >= target.since_us if target.since_us is not None else True
-    until = CorpusTracklet.first_us < target.until_us if target.until_us is not None else True
-    return own | (CorpusTracklet.origin_id.in_(origins) & since & until)
-
-
-def _seen(target: Target) -> tuple[str, int | None, int | None] | None:
-    return None if target.camera is None else (target.camera, target.since_us, target.until_us)
-
-
-def _embeddings_of(session: Session, target: Target) -> Select[int]:
-    return select(Embedding.id).where(Embedding.tracklet_id.in_(select(Tracklet.id).where(_wanted(session, target))))
-
-
-def _members(connection: Connection, survivors: Sequence[int]) -> list[int]:
-    """Identities, and those that were merged into them."""
-    query = select(Identity.id).where(or_(Identity.id.in_(survivors), Identity.merged_into.in_(survivors)))
-    return list(connection.scalars(query.order_by(Identity.id)))
 
 
 def _bar_sources(connection: Connection, rows: Sequence[int], erasure: int) -> None:

@@ -15,7 +15,8 @@ from reid_pipeline.storage.cases import Cases, Hold
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.overview import Overview
 from reid_pipeline.storage.permissions import MACHINE_ACCESS, Access, Role
 from reid_pipeline.storage.repository import Repository

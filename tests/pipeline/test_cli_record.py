@@ -15,7 +15,8 @@ from reid_pipeline.pipeline.cli import run_command_line
 from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.clips import Clips
 from reid_pipeline.storage.database import open_database
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.permissions import Access, Role
 from tests.pipeline.footage import NOON_US, Stream, frames_of
 from tests.pipeline.identity_site import CommandSite, write_site

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from reid_pipeline.storage.database import open_database
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.retention import Limits, Retention
 from reid_pipeline.storage.vector_index_sync import SiteIndex

@@ -9,7 +9,8 @@ from reid_pipeline.storage.backup import back_up, restore
 from reid_pipeline.storage.cases import Cases, Hold
 from reid_pipeline.storage.clips import LONGEST_US, ClipFiles, Clips
 from reid_pipeline.storage.database import open_database
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.errors import ClipError, ErasureRefused, NotAllowed, SiteBusy, UnknownRecord
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.records import Changes

@@ -15,7 +15,8 @@ from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_configured, open_database
 from reid_pipeline.storage.encryption import Kind, Place, Vault
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.errors import CropError, KeyShredded, MasterKeyError, SealBroken
 from reid_pipeline.storage.master_key import check_key, noted_key, read_key, write_key
 from reid_pipeline.storage.permissions import MACHINE_ACCESS

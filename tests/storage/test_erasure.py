@@ -8,7 +8,8 @@ from reid_pipeline.storage.audit_log import Action, AuditLog, canonical
 from reid_pipeline.storage.cases import Cases, Hold
 from reid_pipeline.storage.corpus_records import CorpusCrop, ImportedTracklet
 from reid_pipeline.storage.corpus_store import CorpusStore
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.errors import ErasureRefused, UnknownRecord
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.schema_governance import ErasedContent, Erasure

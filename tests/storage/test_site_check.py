@@ -1,6 +1,7 @@
 import pytest
 
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.site_check import check_site, measure_site, mend_site
 from tests.storage.stored_people import fill

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.cases import Cases
 from reid_pipeline.storage.corrections import Corrections
-from reid_pipeline.storage.erasure import Erasures, Target
+from reid_pipeline.storage.erasure import Erasures
+from reid_pipeline.storage.erasure_plan import Target
 from reid_pipeline.storage.errors import NotAllowed, WatchRefused
 from reid_pipeline.storage.permissions import ALLOWED, MACHINE_ACCESS, Access, Permission, Role
 from reid_pipeline.storage.records import Changes, ModelRecord, NewAlert
