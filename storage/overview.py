@@ -14,7 +14,7 @@ from reid_pipeline.storage.index_hints import off_index
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.schema import Camera, Crop, Tracklet
 
-_AT_ONCE: Final = 500  # tracklets, in search of the newest people
+_AT_ONCE: Final = 200  # tracklets, in search of the newest people
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,14 @@ class Overview:
             before: Go on after the last one of the page before: `Person.turn`.
         """
         chosen = [Tracklet.identity.is_not(None), *self._seen(off_index(Tracklet.camera_id))]
+        first_page = before is None
         if until_us is not None:
             chosen.append(off_index(Tracklet.first_us) < until_us)
             before = min(before or (until_us, 0), (until_us, 0))  # to begin there, by the index
         if cameras:
             chosen.append(off_index(Tracklet.camera_id).in_(select(Camera.id).where(Camera.name.in_(cameras))))
         with self._database.session_scope() as session:
-            turns = _latest(session, chosen, limit, since_us, before)
+            turns = _latest(session, chosen, limit, since_us, before, first_page=first_page)
             found = self._describe(session, list(turns))
         return tuple(replace(found[number], turn=turn) for number, turn in turns.items() if number in found)
 
@@ -303,6 +304,8 @@ def _latest(
     limit: int,
     since_us: int | None,
     before: tuple[int, int] | None,
+    *,
+    first_page: bool,
 ) -> dict[int, tuple[int, int]]:
     """The identities of chosen tracklets and the beginning and row of the newest of each, the newest first.
 
@@ -320,9 +323,14 @@ def _latest(
             query = query.where(Tracklet.first_us <= first_us, earlier)
         query = query.order_by(Tracklet.first_us.desc(), Tracklet.id.desc()).limit(_AT_ONCE)
         rows = [(first_us, row, number) for first_us, row, number in session.execute(query) if number is not None]
-        newest = _newest_of(session, chosen, {number for *_, number in rows} - found.keys())
-        # Whoever was seen later than this was on a page before.
-        found |= {number: (first_us, row) for first_us, row, number in rows if newest.get(number) == (first_us, row)}
+        if first_page:
+            for first_us, row, number in rows:
+                found.setdefault(number, (first_us, row))
+        else:  # whoever was seen later than this was on a page before
+            newest = _newest_of(session, chosen, {number for *_, number in rows} - found.keys())
+            found |= {
+                number: (first_us, row) for first_us, row, number in rows if newest.get(number) == (first_us, row)
+            }
         fetched, before = len(rows), rows[-1][:2] if rows else None
     return dict(list(found.items())[:limit])
 
