@@ -51,16 +51,15 @@ def running_dashboard(data_dir: Path) -> Iterator[tuple[str, str, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", _MAIN, "dashboard", "--data", str(data_dir), "--port", str(port), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        started = json.loads(process.stdout.readline())
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_it_answers(address, process)
-        yield address, started["name"], started["password"]
-    finally:
-        process.terminate()
-        process.wait(30)
+        try:
+            started = json.loads(process.stdout.readline())
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_it_answers(address, process)
+            yield address, started["name"], started["password"]
+        finally:
+            process.terminate()
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[str]) -> None:

@@ -398,7 +398,7 @@ class TestCommand:
         [
             ([], "replay: expected either --from-reid DIR or --data DIR"),
             (["--data", "d", "--from-reid", "d"], "replay: expected either --from-reid DIR or --data DIR"),
-            (["--data", "d", "--seed", "1"], "--encoder and --seed: expected with --from-reid only"),
+            (["--data", "d", "--seed", "1"], "--encoder, --seed and --blur-heads: expected with --from-reid only"),
             (["--data", "d", "--memory", "soon"], "--memory: soon: expected text like 90s"),
             (
                 ["--data", "d", "--target-false-merge-rate", "2"],
