@@ -43,7 +43,7 @@ def encode(vectors: Vectors, scale: float, coarse: Coarse, fine: Fine) -> None:
 
 def decode(coarse: Coarse, fine: Fine, scale: float) -> Vectors:
     """The vectors ``(N, D)`` of their bits, to 1/4,000 of the largest number."""
-    rest = np.stack([fine & 15, fine >> 4], axis=2).reshape(len(fine), -1)[:, : coarse.shape[1]]
+    rest = np.stack([fine & 15, fine >> 4], axis=2).reshape(len(fine), 2 * fine.shape[1])[:, : coarse.shape[1]]
     parts = rest.astype(np.float32) + np.float32(0.5)
     vectors: Vectors = coarse.astype(np.float32) - np.float32(_LARGEST + 1.5)
     vectors += parts / np.float32(_PARTS)

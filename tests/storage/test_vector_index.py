@@ -9,6 +9,7 @@ import pytest
 
 from reid_pipeline.storage import vector_index_ivf, vector_quick, vector_segment
 from reid_pipeline.storage.errors import StorageError
+from reid_pipeline.storage.vector_codes import decode
 from reid_pipeline.storage.vector_index import EVERYBODY, NOBODY, Entries, IndexFilter, join_entries
 from reid_pipeline.storage.vector_index_exact import ExactIndex
 from reid_pipeline.storage.vector_index_gpu import GpuIndex
@@ -340,6 +341,10 @@ def quick_codes(segment):
         packed = faiss.rev_swig_ptr(lists.get_codes(place), blocks * lists.block_size).reshape(blocks, -1)
         codes += [lists.packer.unpack_1(packed, row) for row in range(size)]
     return np.stack(codes)
+
+
+def test_a_segment_without_anybody_near_gives_no_vectors():
+    assert decode(np.zeros((0, 8), np.uint8), np.zeros((0, 4), np.uint8), 1.0).shape == (0, 8)
 
 
 def test_a_purge_overwrites_what_was_not_sealed():
