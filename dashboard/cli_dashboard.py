@@ -29,7 +29,7 @@ def dashboard(
     key: Annotated[Path | None, typer.Option(help="Its private key, PEM.", metavar="FILE")] = None,
     oidc: Annotated[
         Path | None,
-        typer.Option(help="Log in by OpenID Connect: a TOML file with the section [auth].", metavar="FILE"),
+        typer.Option(help="Log in by OpenID Connect: a TOML file with the section 'auth'.", metavar="FILE"),
     ] = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,

@@ -8,10 +8,12 @@ browser -> Gate (who is logged in?) -> /login, /logout               `sign_in`
 from __future__ import annotations
 
 import logging
+import signal
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from starlette.middleware import Middleware
@@ -65,7 +67,14 @@ def build_app(served: ServedSite, options: ServerOptions) -> App:
 def run_server(served: ServedSite, options: ServerOptions) -> None:
     """Serves until the process is told to stop."""
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    build_app(served, options).run(config=streamlit_settings(options))
+    app = build_app(served, options)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _was_told_to_stop)
+    app.run(config=streamlit_settings(options))
+
+
+def _was_told_to_stop(_number: int, _frame: FrameType | None) -> None:
+    """The server has ended in good order by then: it raises the signal once more, for whoever wants to know."""
 
 
 def streamlit_settings(options: ServerOptions) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def running_dashboard(data_dir: Path) -> Iterator[tuple[str, str, str]]:
             yield address, started["name"], started["password"]
         finally:
             process.terminate()
+    assert process.returncode == 0, f"the dashboard ended with {process.returncode}"
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[str]) -> None:
