@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
-import streamlit as st
+from reid_pipeline.dashboard.components import ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +29,8 @@ class Card:
     lines: tuple[tuple[str, str], ...]
 
 
-@cache
-def _component() -> Any:
-    assets = files(__package__) / "assets"
-    return st.components.v2.component(
-        "reid_card_grid",
-        html='<div class="cards"></div>',
-        css=(assets / "card_grid.css").read_text(encoding="utf-8"),
-        js=(assets / "card_grid.js").read_text(encoding="utf-8"),
-    )
-
-
 def show_cards(cards: Sequence[Card], key: str) -> str | None:
     """Shows cards; gives the key of one that was clicked, or None."""
     data = {"cards": [asdict(each) for each in cards]}
-    clicked = _component()(key=key, data=data, on_opened_change=_nothing).opened
+    clicked = ask("card_grid", '<div class="cards"></div>', "opened", key, data)
     return None if clicked is None else str(clicked)
-
-
-def _nothing() -> None:
-    """What happens with a click is up to the page, after it."""

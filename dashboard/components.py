@@ -25,6 +25,12 @@ def component(name: str, html: str) -> Any:
     return st.components.v2.component(f"reid_{name}", html=html, css=style, js=script)
 
 
+def ask(name: str, html: str, trigger: str, key: str, data: Mapping[str, object]) -> Any:
+    """Shows a component; gives what it says with a trigger in this run of the script, or None."""
+    said = component(name, html)(key=key, data=data, **{f"on_{trigger}_change": _nothing})
+    return said[trigger]
+
+
 def show_hits(sections: Sequence[Mapping[str, object]], *, judge: bool) -> tuple[str, str] | None:
     """Shows hits as cards in sections; gives ``camera:number`` and what was said of it, or None.
 
@@ -32,8 +38,8 @@ def show_hits(sections: Sequence[Mapping[str, object]], *, judge: bool) -> tuple
         sections: Each with `title`, `weak` (drawn faintly) and `hits`.
         judge: Whether hits can be accepted and rejected; else only opened.
     """
-    mount = component("hit_grid", '<div class="grid"></div>')
-    said = mount(key="hits", data={"sections": list(sections), "judge": judge}, on_judged_change=_nothing).judged
+    data = {"sections": list(sections), "judge": judge}
+    said = ask("hit_grid", '<div class="grid"></div>', "judged", "hits", data)
     return None if said is None else (str(said["key"]), str(said["verdict"]))
 
 
@@ -41,14 +47,14 @@ def pick_person(image: Image, boxes: Sequence[PixelBox], key: str) -> int | None
     """Shows a picture that somebody has brought, and gives which of the boxes was clicked, or None."""
     height, width = image.shape[:2]
     scale = min(1.0, _WIDEST_PX / width)
-    mount = component("person_picker", '<div class="frame"><img alt="The picture that you gave"><svg></svg></div>')
+    page = '<div class="frame"><img alt="The picture that you gave"><svg></svg></div>'
     data = {
         "picture": as_address(image, scale),
         "width": width,
         "height": height,
         "boxes": [list(box) for box in boxes],
     }
-    chosen = mount(key=key, data=data, on_chosen_change=_nothing).chosen
+    chosen = ask("person_picker", page, "chosen", key, data)
     return None if chosen is None else int(chosen)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from reid_pipeline.dashboard.components import component
+from reid_pipeline.dashboard.components import ask
 from reid_pipeline.dashboard.look import identity_colour
 from reid_pipeline.dashboard.served_site import Visitor
 
@@ -27,11 +27,5 @@ def show_wall(visitor: Visitor, cameras: tuple[str, ...], columns: int) -> str |
         "colours": [identity_colour(number) for number in range(_COLOURS)],
         "unknown": identity_colour(None),
     }
-    clicked = component("live_wall", '<div class="wall" role="list"></div>')(
-        key="wall", data=data, on_person_change=_nothing
-    ).person
+    clicked = ask("live_wall", '<div class="wall" role="list"></div>', "person", "wall", data)
     return None if clicked is None else str(clicked)
-
-
-def _nothing() -> None:
-    """What happens with a click is up to the page, after it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +10,7 @@ import streamlit as st
 
 from reid_pipeline.dashboard.components import component
 from reid_pipeline.dashboard.served_site import Visitor
-from reid_pipeline.dashboard.words import ago, clock, span, wrong_in
+from reid_pipeline.dashboard.words import ago, clock, plain, span, wrong_in
 from reid_pipeline.storage.cases import Cases
 from reid_pipeline.storage.errors import StorageError
 from reid_pipeline.storage.overview import Overview
@@ -64,14 +63,14 @@ def _show_alert(visitor: Visitor, each: AlertRecord, path: str | None) -> None:
         if path is not None:
             picture.html(f'<img src="{visitor.crop_address(path)}" alt="" style="height:96px;border-radius:4px">')
         who = "nobody yet" if each.identity is None else f"person {each.identity}"
-        words.markdown(f"**{_plain(each.label) or f'Entry {each.entry}'}** · case {each.case}")
+        words.markdown(f"**{plain(each.label) or f'Entry {each.entry}'}** · case {each.case}")
         words.caption(
             f"{each.tracklet[0]}, {clock(each.time_us, visitor.site.timezone)} "
             f"({ago(each.time_us, time.time_ns() // 1000)}) · {who} · {wrong_in(each.probability)}",
             help=f"Probability {each.probability:.3f} that it is who is watched for.",
         )
         if each.acknowledged is not None:
-            action.caption(f"acknowledged by {_plain(each.acknowledged[1])}")
+            action.caption(f"acknowledged by {plain(each.acknowledged[1])}")
         elif action.button("Acknowledge", key=f"alerts_ack_{each.id}", width="stretch"):
             _do(lambda: WatchAlerts(visitor.site.database, visitor.access).acknowledge([each.id]))
 
@@ -93,11 +92,11 @@ def _show_entry(visitor: Visitor, lists: WatchLists, each: WatchRecord) -> None:
     with st.container(border=True, key=f"alerts_entry_{each.id}"):
         words, action = st.columns([6, 2], vertical_alignment="center")
         who = f"person {each.identity}" if each.identity is not None else "somebody, by pictures"
-        words.markdown(f"**{_plain(each.label) or who}** · {each.state} · case {each.case}")
+        words.markdown(f"**{plain(each.label) or who}** · {each.state} · case {each.case}")
         left_us = each.expires_us - time.time_ns() // 1000
         until = f"for {span(left_us // 60_000_000 * 60_000_000)} more" if left_us > 0 else "over"
         words.caption(
-            f"{who} · {_plain(each.reason)} · proposed by {_plain(each.added[1])} · {until} · "
+            f"{who} · {plain(each.reason)} · proposed by {plain(each.added[1])} · {until} · "
             f"up to 1 alert in {round(1 / each.rate)} may be wrong"
         )
         allowed = ALLOWED[visitor.access.role]
@@ -142,8 +141,3 @@ def _do(change: Callable[[], object]) -> None:
         st.error(str(error))
         return
     st.rerun()
-
-
-def _plain(text: str) -> str:
-    """What somebody has typed, so that it is text and nothing else in Markdown."""
-    return html.escape(text).translate({ord(sign): f"\\{sign}" for sign in "\\`*_{}[]()#+-!|~$:"})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -54,7 +53,7 @@ def _offer_end(visitor: Visitor) -> None:
     """What was begun has to be ended: part of it is gone, and part may still be there."""
     st.warning("An erasure was broken off. End it before anything else.")
     if st.button("End it", key="privacy_erase_end", type="primary"):
-        with one_line(), st.spinner("Erasing"), _alone(visitor):
+        with one_line(), st.spinner("Erasing"), visitor.site.database.lock_for_all():
             done = Erasures(visitor.site.database, visitor.access).recover()
             st.session_state[_DONE] = done[-1].id if done else None
             st.rerun()
@@ -160,19 +159,12 @@ def _confirm(visitor: Visitor, target: Target, expected: str) -> None:
 
 
 def _erase(visitor: Visitor, target: Target, reason: str) -> None:
-    with one_line(), st.spinner("Erasing"), _alone(visitor):
+    with one_line(), st.spinner("Erasing"), visitor.site.database.lock_for_all():
         erasures = Erasures(visitor.site.database, visitor.access)
         erasures.recover()
         st.session_state[_DONE] = erasures.erase(target, reason).id
         st.session_state.pop(_TARGET, None)
         st.rerun()
-
-
-@contextmanager
-def _alone(visitor: Visitor) -> Iterator[None]:
-    database = visitor.site.database
-    with database.lock_for_run(), database.lock_for_learning(), database.lock_for_recording():
-        yield
 
 
 def _show_reports(visitor: Visitor, reports: tuple[ErasureReport, ...], opened: int | None) -> None:

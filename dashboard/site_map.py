@@ -6,12 +6,9 @@ import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-import streamlit as st
-
+from reid_pipeline.dashboard.components import ask
 from reid_pipeline.storage.floor_plan import Place, size_of_plan
 
 _ASPECT: Final = 0.52  # height to width, without a plan
@@ -47,17 +44,6 @@ class Placed:
     place: Place
 
 
-@cache
-def _component() -> Any:
-    assets = files(__package__) / "assets"
-    return st.components.v2.component(
-        "reid_site_map",
-        html='<div class="map"></div>',
-        css=(assets / "site_map.css").read_text(encoding="utf-8"),
-        js=(assets / "site_map.js").read_text(encoding="utf-8"),
-    )
-
-
 def show_map(
     cameras: Sequence[MapCamera], arrows: Iterable[Arrow], plan: bytes | None, key: str, *, placing: bool = False
 ) -> Placed | None:
@@ -82,7 +68,7 @@ def show_map(
         "flows": [asdict(each) for each in arrows],
         "placing": placing,
     }
-    placed = _component()(key=key, data=data, on_placed_change=_nothing).placed
+    placed = ask("site_map", '<div class="map"></div>', "placed", key, data)
     if placed is None:
         return None
     return Placed(str(placed["camera"]), Place(float(placed["x"]), float(placed["y"])))
@@ -96,7 +82,3 @@ def all_places(cameras: Sequence[str], known: Mapping[str, Place]) -> dict[str, 
         name: known.get(name, Place(0.5 + across * math.cos(angle), 0.48 + down * math.sin(angle)))
         for name, angle in zip(cameras, circle, strict=True)
     }
-
-
-def _nothing() -> None:
-    """What happens with a move is up to the page, after it."""
