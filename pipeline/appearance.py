@@ -64,15 +64,15 @@ class AppearanceScale:
 
     def score(self, similarity: float) -> float:
         """Deviations above the mean of different people: 0 is usual for two people, 2 is rare."""
-        mean, deviation = self._different()
+        mean, deviation = self.different()
         return (similarity - mean) / deviation
 
     def similarity(self, score: float) -> float:
         """The similarity that has a score."""
-        mean, deviation = self._different()
+        mean, deviation = self.different()
         return mean + score * deviation
 
-    def _different(self) -> tuple[float, float]:
+    def different(self) -> tuple[float, float]:
         """Mean and standard deviation of the similarity of two different people."""
         # Mean and variance are mixed with the prior each on its own: an encoder whose mean lies elsewhere is not
         # thereby one that spreads wide.
@@ -80,6 +80,62 @@ class AppearanceScale:
         mean = self._prior_mean + trust * (self._mean - self._prior_mean)
         variance = self._prior_deviation**2 + trust * (self._variance - self._prior_deviation**2)
         return mean, math.sqrt(variance)
+
+
+class LookOdds:
+    """How much more likely a similarity of looks is of one person than of two, within one camera.
+
+    Both are normally distributed here. Who is different is seen in every frame (`AppearanceScale`); who is the same is
+    seen where motion leaves no doubt. Beside each other they say how far an encoder can be trusted in this camera: one
+    that hardly tells people apart gives odds near nought.
+    """
+
+    # Where the encoders that were tried start, in deviations of different people; worth as many observed pairs.
+    _USUAL, _USUAL_PAIRS = (3.5, 1.2), 20.0
+    _MEMORY = 500.0  # pairs; older ones fade
+    # What motion leaves no doubt of is seen from the same side; looks of one person spread wider after a turn.
+    _WIDER = 1.3
+    _LEAST_DEVIATION, _LEAST_DISTANCE = 0.7, 1.0  # in deviations of different people
+
+    def __init__(self) -> None:
+        self._different = AppearanceScale()
+        self._pairs = 0.0
+        self._mean = 0.0
+        self._variance = 0.0
+
+    def learn_different(self, similarity: float) -> None:
+        """Takes in the similarity of two people."""
+        self._different.learn(similarity)
+
+    def learn_same(self, similarity: float) -> None:
+        """Takes in the similarity of two looks of one person."""
+        self._pairs = min(self._pairs + 1.0, self._MEMORY)
+        share, delta = 1.0 / self._pairs, similarity - self._mean
+        self._mean += share * delta
+        self._variance += share * ((1.0 - share) * delta**2 - self._variance)
+
+    def log_odds(self, similarity: float) -> float:
+        """Logarithm of the ratio of the two likelihoods: above 0 it is rather one person.
+
+        It never falls as the similarity grows: beyond the mean of the same person it stays, and below the usual
+        strangers too.
+        """
+        mean, deviation = self._different.different()
+        same_mean, same_deviation = self._same(mean, deviation)
+        within = min(max(similarity, mean - deviation), same_mean)
+        other, same = (within - mean) / deviation, (within - same_mean) / same_deviation
+        return (other**2 - same**2) / 2.0 + math.log(deviation / same_deviation)
+
+    def _same(self, mean: float, deviation: float) -> tuple[float, float]:
+        """Mean and standard deviation of the similarity of one person's looks, given those of different people."""
+        trust = self._pairs / (self._pairs + self._USUAL_PAIRS)
+        usual = mean + self._USUAL[0] * deviation
+        usual_variance = (self._USUAL[1] * deviation) ** 2
+        spread = math.sqrt(usual_variance + trust * (self._variance - usual_variance))
+        same_mean = max(usual + trust * (self._mean - usual), mean + self._LEAST_DISTANCE * deviation)
+        # Wider than this, to be as unlike as usual strangers would speak for one person.
+        most = math.sqrt(deviation * (same_mean - mean + deviation))
+        return same_mean, min(max(self._WIDER * spread, self._LEAST_DEVIATION * deviation), most)
 
 
 class Looks:

@@ -2,8 +2,8 @@
 
 Two-stage association after ByteTrack: strong detections choose first, weak ones may only continue what is already
 followed. Looks are compared only where motion does not decide: where two people claim one box, where a box fits badly,
-and where somebody comes back from behind something. A look that contradicts ends the match: a tracklet is rather broken
-than passed on to somebody else.
+where somebody comes back from behind something, and after two people have crossed (`crossings`). A look that
+contradicts ends the match: a tracklet is rather broken than passed on to somebody else.
 
 Source: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022, algorithm 1;
 Aharon et al., "BoT-SORT", 2022, for motion and looks in one cost.
@@ -11,13 +11,14 @@ Aharon et al., "BoT-SORT", 2022, for motion and looks in one cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_pipeline.pipeline.appearance import AppearanceScale, Look, Looks
+from reid_pipeline.pipeline.appearance import Look, LookOdds, Looks
+from reid_pipeline.pipeline.crossings import NOBODY, Finding, find_crossing, is_swap, judge
 from reid_pipeline.pipeline.datatypes import Detections
 from reid_pipeline.pipeline.matching import Matrix, assign, covered, iou
 from reid_pipeline.pipeline.motion import BoxMotion
@@ -40,11 +41,13 @@ class TrackerSettings:
         memory_frames: Frames unseen after which a tracklet has ended.
         refresh_frames: Age at which the stored look of a tracklet is taken anew.
         looks_weight: Weight of looks beside IoU where they are compared.
-        veto_score: `AppearanceScale` score below which a badly fitting match is refused.
-        change_score: Score below which a clean box looks like somebody else than the tracklet.
+        full_odds: Log-odds of `LookOdds` from which looks have that weight.
+        veto_odds: Log-odds below which a badly fitting match is refused.
+        doubt_odds: Log-odds below which a clean box looks like somebody else than the tracklet.
         change_looks: So many such looks in a row end the tracklet: it has been passed on.
         doubt_frames: Age at which the look is taken again after such a one.
-        relink_score: Score from which a tracklet that motion has lost is found again.
+        most_doubts: Looks after a crossing that leave it unclear who it is; after more, it stays who it was.
+        relink_odds: Log-odds from which a tracklet that motion has lost is found again.
         relink_reach: How far from its expected place, in standard deviations.
         relink_growth: Largest ratio of heights between then and now.
         max_covered: Part of a box (0-1) that another may cover before its look is not worth storing.
@@ -60,25 +63,29 @@ class TrackerSettings:
     memory_frames: int = 30
     refresh_frames: int = 20
     looks_weight: float = 0.5
-    veto_score: float = 0.5
-    change_score: float = 0.75
+    full_odds: float = 6.0
+    veto_odds: float = -2.0
+    doubt_odds: float = -1.0
     change_looks: int = 2
     doubt_frames: int = 4
-    relink_score: float = 1.75
+    most_doubts: int = 5
+    relink_odds: float = 1.0
     relink_reach: float = 5.0
     relink_growth: float = 1.6
     max_covered: float = 0.35
     look_blend: float = 0.8
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Track:
     number: int | None = None  # None until it is confirmed
     hits: int = 1
     unseen: int = 0  # frames since the last sighting
+    weak_hits: int = 0  # sightings since the last one that was sure
     look: Look | None = None
     look_age: int = 0
     doubts: int = 0  # looks in a row that are somebody else's
+    rivals: list[_Track] = field(default_factory=list)  # whom it has crossed since it was last seen to be itself
 
 
 class _Frame:
@@ -109,7 +116,7 @@ class PersonTracker:
         self._next_number = first_number
         self._motion = BoxMotion()
         self._tracks: list[_Track] = []
-        self._scale = AppearanceScale()
+        self._odds = LookOdds()
 
     def update(self, detections: Detections, appearance: Appearance | None) -> TrackedBoxes:
         """Takes the next frame's detections, best first; see `protocols.Tracker`."""
@@ -118,12 +125,15 @@ class PersonTracker:
         frame = _Frame(self._tracks, overlap, detections.scores >= self._settings.min_confidence)
         looks = Looks(detections.boxes, appearance)
         self._match_strong(frame, looks)
-        self._match_weak(frame)
+        self._match_weak(frame, looks)
         self._match_unconfirmed(frame)
         self._relink(frame, detections, looks)
         frame.pairs.sort()
         self._accept(frame, detections)
-        passed_on = self._store_looks(frame, detections, looks)
+        clean = frame.strong & (covered(detections.boxes) < self._settings.max_covered)
+        self._note_crossings(frame, detections)
+        self._tell_apart(frame, clean, looks)
+        passed_on = self._store_looks(frame, clean, looks)
         shown = [(row, column) for row, column in frame.pairs if self._tracks[row].number is not None]
         numbers = tuple(self._tracks[row].number or 0 for row, _ in shown)
         columns = [column for _, column in shown]
@@ -133,9 +143,9 @@ class PersonTracker:
 
     def forget_looks(self) -> None:
         """See `protocols.Tracker`."""
-        self._scale = AppearanceScale()
+        self._odds = LookOdds()
         for track in self._tracks:
-            track.look = None
+            track.look, track.rivals = None, []
 
     def close(self) -> tuple[int, ...]:
         """Ends all tracklets and returns the numbers of the confirmed ones."""
@@ -159,19 +169,29 @@ class PersonTracker:
         looks.fetch(np.flatnonzero(doubtful.any(axis=0)).tolist())
         similarity = frame.overlap.copy()
         for row, column in np.argwhere(doubtful).tolist():
-            score = self._compare(row, looks.get(column))
-            if score is None:
+            odds = self._compare(row, looks.get(column))
+            if odds is None:
                 continue
-            if score < settings.veto_score and (lost[row, 0] or poor[row, column]):
+            if odds < settings.veto_odds and (lost[row, 0] or poor[row, column]):
                 allowed[row, column] = False
-            bonus = settings.looks_weight * min(max(score / 3.0, -1.0), 1.0)
+            bonus = settings.looks_weight * min(max(odds / settings.full_odds, -1.0), 1.0)
             similarity[row, column] = max(similarity[row, column] + bonus, 1e-3)
         frame.settle(assign(similarity, allowed))
 
-    def _match_weak(self, frame: _Frame) -> None:
+    def _match_weak(self, frame: _Frame, looks: Looks) -> None:
+        """Continues tracks with weak detections; now and then such a box must look right, or it may be furniture."""
         fresh = frame.confirmed & frame.free_tracks & (frame.unseen <= self._settings.weak_memory_frames)
-        near = frame.overlap >= self._settings.min_weak_overlap
-        frame.settle(assign(frame.overlap, near & fresh[:, None] & ~frame.strong[None]))
+        allowed = (frame.overlap >= self._settings.min_weak_overlap) & fresh[:, None] & ~frame.strong[None]
+        due = np.array([track.weak_hits % self._settings.doubt_frames == 0 for track in self._tracks], bool)
+        asked = allowed & (due & frame.has_look)[:, None]
+        looks.fetch(np.flatnonzero(asked.any(axis=0)).tolist())
+        for row, column in np.argwhere(asked).tolist():
+            odds = self._compare(row, looks.get(column))
+            allowed[row, column] = odds is None or odds >= NOBODY
+        pairs = assign(frame.overlap, allowed)
+        for row, _ in pairs:
+            self._tracks[row].weak_hits += 1
+        frame.settle(pairs)
 
     def _match_unconfirmed(self, frame: _Frame) -> None:
         tentative = ~frame.confirmed & frame.free_tracks
@@ -186,10 +206,10 @@ class PersonTracker:
             return
         near = self._within_reach(rows, detections, columns)
         looks.fetch(columns[near.any(axis=0)].tolist())
-        scores = np.zeros(near.shape, np.float32)
+        odds = np.zeros(near.shape, np.float32)
         for row, column in np.argwhere(near).tolist():
-            scores[row, column] = self._compare(int(rows[row]), looks.get(int(columns[column]))) or 0.0
-        found = assign(scores, near & (scores > self._settings.relink_score))
+            odds[row, column] = self._compare(int(rows[row]), looks.get(int(columns[column]))) or 0.0
+        found = assign(odds, near & (odds > self._settings.relink_odds))
         pairs = [(int(rows[row]), int(columns[column])) for row, column in found]
         for row, column in pairs:
             self._motion.restart(np.array([row]), detections.boxes[[column]])
@@ -209,30 +229,99 @@ class PersonTracker:
         stored = self._tracks[row].look
         if stored is None or look is None:
             return None
-        return self._scale.score(float(stored @ look))
+        return self._odds.log_odds(float(stored @ look))
 
     def _accept(self, frame: _Frame, detections: Detections) -> None:
         if frame.pairs:
             rows, columns = np.array(frame.pairs).T
             self._motion.correct(rows, detections.boxes[columns])
-        for row, _ in frame.pairs:
+        for row, column in frame.pairs:
             track = self._tracks[row]
             track.unseen = 0
             track.hits += 1
+            track.weak_hits = 0 if frame.strong[column] else track.weak_hits
             if track.number is None and track.hits >= self._settings.confirm_frames:
                 track.number = self._next_number
                 self._next_number += 1
 
-    def _store_looks(self, frame: _Frame, detections: Detections, looks: Looks) -> tuple[int, ...]:
-        """Keeps the looks of the tracks up to date from boxes that show one person, and learns what "different" is.
+    def _note_crossings(self, frame: _Frame, detections: Detections) -> None:
+        boxes = self._motion.boxes
+        for row, column in frame.pairs:
+            boxes[row] = detections.boxes[column]
+        rows = [row for row, track in enumerate(self._tracks) if track.number is not None]
+        for one, other in find_crossing(boxes[rows]):
+            track, rival = self._tracks[rows[one]], self._tracks[rows[other]]
+            if rival not in track.rivals:
+                track.rivals.append(rival)
+
+    def _tell_apart(self, frame: _Frame, clean: Mask, looks: Looks) -> None:
+        """Has those whose crossing is over be who they look like, in `frame` too."""
+        columns = {row: column for row, column in frame.pairs if clean[column]}
+        asked = (self._tracks[row] for row in columns if self._tracks[row].rivals)
+        uncertain = [track for track in asked if track.look is None or track.look_age >= self._settings.doubt_frames]
+        looks.fetch([columns[self._tracks.index(track)] for track in uncertain])
+        for track in uncertain:
+            track.rivals = [each for each in track.rivals if each.look is not None and each in self._tracks]
+            column = columns.get(self._tracks.index(track))  # it may have changed places
+            look = None if column is None else looks.get(column)
+            if look is not None and track.look is None:
+                self._recognise(track, look)
+            elif look is not None and track.rivals:
+                self._ask(track, look, columns, looks)
+
+    def _recognise(self, track: _Track, look: Look) -> None:
+        """Has a track that began within a crossing be the one whom it looks like, if that one is lost."""
+        likest = max(track.rivals, key=lambda each: self._odds_of(each, look), default=None)
+        track.rivals = []
+        if likest is not None and likest.unseen and self._odds_of(likest, look) > self._settings.relink_odds:
+            self._swap(self._tracks.index(track), self._tracks.index(likest))
+
+    def _ask(self, track: _Track, look: Look, columns: Mapping[int, int], looks: Looks) -> None:
+        """Compares the look of a track with its own and with those of whom it has crossed."""
+        rivals = track.rivals
+        crossed = judge(self._odds_of(track, look), [self._odds_of(each, look) for each in rivals])
+        rival = rivals[crossed.rival]
+        if crossed.finding is Finding.ITSELF:
+            track.doubts = 0
+            for each in rivals:
+                each.rivals = [other for other in each.rivals if other is not track]
+        else:
+            track.look_age, track.doubts = 0, track.doubts + 1
+        if crossed.finding in (Finding.ITSELF, Finding.NEITHER) or track.doubts > self._settings.most_doubts:
+            track.rivals = []
+        if crossed.finding is Finding.RIVAL and self._has_swapped(track, rival, crossed.gain, columns, looks):
+            self._swap(self._tracks.index(track), self._tracks.index(rival))
+
+    def _has_swapped(self, track: _Track, rival: _Track, gain: float, columns: Mapping[int, int], looks: Looks) -> bool:
+        """Whether two have changed places, where one looks like the other: if that one is in sight, it is asked too."""
+        if rival.unseen:
+            return True
+        column = columns.get(self._tracks.index(rival))
+        if column is None:
+            return False  # hidden by somebody still
+        looks.fetch([column])
+        look = looks.get(column)
+        return look is not None and is_swap(gain, self._odds_of(rival, look), self._odds_of(track, look))
+
+    def _odds_of(self, track: _Track, look: Look) -> float:
+        return 0.0 if track.look is None else self._odds.log_odds(float(track.look @ look))
+
+    def _swap(self, row: int, other: int) -> None:
+        """Gives two tracks each other's places and boxes."""
+        one, two = self._tracks[row], self._tracks[other]
+        self._tracks[row], self._tracks[other] = two, one
+        one.unseen, two.unseen = two.unseen, one.unseen
+        one.rivals = [each for each in one.rivals if each is not two]
+        two.rivals = [each for each in two.rivals if each is not one]
+
+    def _store_looks(self, frame: _Frame, clean: Mask, looks: Looks) -> tuple[int, ...]:
+        """Keeps the looks of the tracks up to date from boxes that show one person, and learns what they tell.
 
         Returns:
             Numbers of tracklets that were passed on to somebody else, unnoticed by motion, and end here.
         """
-        clean = frame.strong & (covered(detections.boxes) < self._settings.max_covered)
-        wanted = [
-            (row, column) for row, column in frame.pairs if clean[column] and self._tracks[row].number is not None
-        ]
+        settled = [track.number is not None and not track.rivals for track in self._tracks]
+        wanted = [(row, column) for row, column in frame.pairs if clean[column] and settled[row]]
         stale = [column for row, column in wanted if self._is_stale(self._tracks[row])]
         looks.fetch(stale)
         self._learn_differences(frame, looks)
@@ -249,9 +338,13 @@ class PersonTracker:
         Returns:
             The number of the tracklet that ends so; mostly None.
         """
-        track, score = self._tracks[row], self._compare(row, look)
+        track, odds = self._tracks[row], self._compare(row, look)
+        if track.look_age == 0 and odds is not None:
+            return None  # this look has said already that it is unclear
         track.look_age = 0
-        if score is None or score >= self._settings.change_score:
+        if track.look is not None and odds is not None and odds >= NOBODY:
+            self._odds.learn_same(float(track.look @ look))
+        if odds is None or odds >= self._settings.doubt_odds:
             track.look, track.doubts = self._blend(track.look, look), 0
             return None
         track.doubts += 1
@@ -279,7 +372,7 @@ class PersonTracker:
         for column, look in looks.known():
             for row, other in seen:
                 if column in owner and owner[column] != row and other is not None:
-                    self._scale.learn(float(other @ look))
+                    self._odds.learn_different(float(other @ look))
 
     def _forget(self) -> tuple[int, ...]:
         memory = self._settings.memory_frames

@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from reid_pipeline.pipeline.appearance import AppearanceScale, Looks
+from reid_pipeline.pipeline.appearance import AppearanceScale, LookOdds, Looks
 
 PRIOR_MEAN, PRIOR_VARIANCE, PRIOR_PAIRS = 0.5, 0.12**2, 10
 BOXES = np.array([[0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]], np.float32)
@@ -100,3 +101,46 @@ def test_a_card_tells_where_to_begin_and_people_seen_take_over():
     for similarity in (0.5, 0.7) * 2000:
         scale.learn(similarity)
     assert scale.score(0.6) == pytest.approx(0.0, abs=0.3)
+
+
+def taught(same, other, pairs=2000, seed=0):
+    """Odds that have seen pairs of one person and of two, each with its mean and deviation."""
+    rng, odds = np.random.default_rng(seed), LookOdds()
+    for alike, different in zip(rng.normal(*same, pairs), rng.normal(*other, pairs), strict=True):
+        odds.learn_same(float(alike))
+        odds.learn_different(float(different))
+    return odds
+
+
+def test_odds_are_those_of_the_two_distributions_that_were_seen():
+    odds = taught(same=(0.7, 0.1), other=(0.2, 0.1))
+    wider = 1.3 * 0.1  # one person after a turn
+    for similarity in np.linspace(0.15, 0.65, 11):
+        expected = stats.norm.logpdf(similarity, 0.7, wider) - stats.norm.logpdf(similarity, 0.2, 0.1)
+        assert odds.log_odds(float(similarity)) == pytest.approx(expected, abs=0.9)
+
+
+def test_odds_never_fall_as_looks_get_more_alike():
+    for odds in (
+        LookOdds(),
+        taught((0.7, 0.1), (0.2, 0.1)),
+        taught((0.9, 0.01), (0.1, 0.2)),
+        taught((0.3, 0.3), (0.3, 0.1)),
+    ):
+        found = [odds.log_odds(float(similarity)) for similarity in np.linspace(-1, 1, 101)]
+        assert np.all(np.diff(found) >= -1e-9)
+        assert found[0] < 0 < found[-1]
+
+
+def test_an_encoder_that_hardly_tells_people_apart_is_hardly_trusted():
+    clear, dim = taught((0.7, 0.1), (0.2, 0.1)), taught((0.35, 0.1), (0.2, 0.1))
+    assert clear.log_odds(0.2) < -5 < dim.log_odds(0.2) < 0 < dim.log_odds(0.7) < 5 < clear.log_odds(0.7)
+
+
+def test_odds_follow_the_light_of_the_day():
+    odds = taught(same=(0.9, 0.02), other=(0.6, 0.05))
+    assert odds.log_odds(0.7) < 0
+    for alike in np.random.default_rng(1).normal(0.7, 0.02, 4000):
+        odds.learn_same(float(alike))
+        odds.learn_different(float(alike) - 0.4)
+    assert odds.log_odds(0.7) > 0

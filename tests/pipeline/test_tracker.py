@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from reid_pipeline.pipeline.crossings import NOBODY
 from reid_pipeline.pipeline.datatypes import Detections
 from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
 
@@ -260,3 +261,108 @@ def test_one_look_that_is_somebody_elses_changes_nothing():
     for _ in range(6):
         once = play(tracker, [*standing(21, Person(0, RED), Person(400, BLUE)), [Person(0, GREEN), Person(400, BLUE)]])
         assert last_numbers(once) == [1, 2]
+
+
+def test_weak_detections_of_something_else_do_not_keep_a_tracklet():
+    """As where somebody walks away from beside a chair."""
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(20, Person(0, RED), Person(400, BLUE)))
+    shown = play(tracker, standing(2 * MEMORY, Person(2, GREEN, score=0.2), Person(400, BLUE)))
+    assert {number for (number, _), _ in shown} == {None}
+    assert [ended for _, ended in shown if ended] == [(1,)]
+
+
+def mixed(*looks):
+    return sum(looks) / np.linalg.norm(sum(looks))
+
+
+def meeting(away, *, out=(True, True)):
+    """Two people meet and turn round; while one covers much of the other, their looks cannot be told apart."""
+    frames = []
+    for step, x in enumerate(away):
+        covers, parted = x < 12, step > len(away) // 2 and x > 40
+        looks = [mixed(RED, GREEN)] * 2 if covers else [RED, GREEN]
+        people = Person(300 - x, looks[0]), Person(304 + x, looks[1], y=104)
+        frames.append([person for person, stays in zip(people, out, strict=True) if stays or not parted])
+    return frames
+
+
+@pytest.mark.parametrize("speed", [3, 4, 6])
+def test_numbers_that_a_crossing_has_exchanged_are_given_back(speed):
+    away = [abs(step * speed) for step in range(-200 // speed, 200 // speed)]
+    frames = meeting(away)
+    shown = play(PersonTracker(TrackerSettings()), frames)
+    assert last_numbers(shown) == shown[8][0]
+    blind = play(PersonTracker(TrackerSettings(doubt_frames=1000)), frames)
+    assert last_numbers(blind) != shown[8][0]  # it is the look afterwards that puts them right
+
+
+def test_who_comes_out_alone_has_the_own_number():
+    frames = meeting([abs(step * 4) for step in range(-50, 50)], out=(False, True))
+    shown = play(PersonTracker(TrackerSettings()), frames)
+    assert last_numbers(shown) == [shown[8][0][1]]
+
+
+def test_people_who_look_alike_keep_the_numbers_that_motion_gives_them():
+    """Nothing is exchanged, and nobody is looked at for ever."""
+    tracker, asked = PersonTracker(TrackerSettings()), []
+
+    def appearance(boxes):
+        asked.append(len(boxes))
+        return np.repeat(RED[None], len(boxes), axis=0)
+
+    for x in [180] * 30 + list(range(180, 120, -3)) + list(range(120, 180, 3)) + [180] * 150:
+        people = [Person(100, RED), Person(x, RED)]
+        tracked = tracker.update(
+            Detections(np.stack([person.box for person in people]), np.array([0.9, 0.8], np.float32)), appearance
+        )
+        if len(asked) == 0 or x < 180:
+            asked.clear()
+    assert sorted(tracked.numbers) == [1, 2]
+    settings = TrackerSettings()
+    assert sum(asked) <= 2 * (settings.most_doubts + 1 + 150 // settings.refresh_frames)
+
+
+def test_a_tracklet_that_begins_within_a_crossing_is_whom_it_looks_like():
+    """Somebody comes out from behind another one, elsewhere than expected, and half hidden at first."""
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(30, Person(20, RED), Person(120, GREEN)))
+    play(tracker, [[*([Person(20, RED)] if x >= 60 else []), Person(x, GREEN)] for x in range(114, 12, -6)])
+    begun = play(tracker, standing(6, Person(-2, mixed(BLUE, GREEN)), Person(12, GREEN)))
+    assert last_numbers(begun) == [3, 2]
+    shown = play(tracker, [[Person(-2, RED), Person(x, GREEN)] for x in range(18, 90, 6)])
+    assert last_numbers(shown) == [1, 2]
+
+
+def unclear(tracker, look, aside):
+    """A look that fits a person badly, but not so badly that it is nobody's."""
+    for similarity in np.linspace(1, 0, 1001):
+        if tracker._odds.log_odds(float(similarity)) < (NOBODY + TrackerSettings().doubt_odds) / 2:
+            return (similarity * look + np.sqrt(1 - similarity**2) * aside).astype(np.float32)
+    raise AssertionError("no similarity is unclear")
+
+
+def test_one_look_does_not_count_twice():
+    """Whose rival is found to be itself is not asked again in that frame: one odd look breaks no tracklet."""
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(60, Person(0, RED), Person(60, GREEN)))
+    play(tracker, standing(4, Person(0, RED), Person(16, GREEN)))
+    odd = unclear(tracker, RED, BLUE)
+    shown = play(
+        tracker, [*standing(3, Person(0, odd), Person(60, GREEN)), *standing(9, Person(0, RED), Person(60, GREEN))]
+    )
+    assert last_numbers(shown) == [1, 2]
+    assert not any(ended for _, ended in shown)
+
+
+def test_who_has_crossed_keeps_the_look_from_before_until_both_are_seen_again():
+    """The other one is hidden by a third for long: nothing is learnt and nothing broken before it can be asked too."""
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(30, Person(0, RED), Person(60, GREEN), Person(300, BLUE)))
+    play(tracker, standing(3, Person(20, RED), Person(40, GREEN), Person(300, BLUE)))
+    play(tracker, standing(2, Person(30, mixed(RED, GREEN)), Person(34, mixed(RED, GREEN)), Person(300, BLUE)))
+    hidden = mixed(RED, BLUE)
+    swapped = [Person(0, GREEN), Person(60, hidden)]
+    play(tracker, [[*swapped, Person(max(x, 76), BLUE)] for x in range(300, -100, -8)])
+    shown = play(tracker, standing(12, Person(0, GREEN), Person(60, RED), Person(300, BLUE)))
+    assert last_numbers(shown)[:2] == [2, 1]
