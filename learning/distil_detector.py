@@ -1,8 +1,9 @@
 """Learning to detect from a stronger detector, cell by cell, and from labels where there are some.
 
 Teacher and pupil see the same mosaic through the same grids. At each cell the pupil learns the teacher's box and its
-score of every class; a labelled person that the teacher missed is written into the target. No assignment of boxes to
-cells has to be invented, and any picture teaches, labelled or not.
+score of every class; a labelled person that the teacher missed is written into the target. Where the labels are exact,
+as they are of rendered people, the teacher is set right: its boxes become the labelled ones, and what is nobody's is
+nothing. No assignment of boxes to cells has to be invented, and any picture teaches, labelled or not.
 
 Sources: learning the teacher's soft answers after Hinton et al., "Distilling the Knowledge in a Neural Network", 2015;
 the weight of a score's error after Li et al., "Generalized Focal Loss", 2020, equation 5; the loss of boxes after
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reid_pipeline.learning.detector_network import BOX_VALUES, DetectorNetwork, cell_grid, decode
-from reid_pipeline.learning.pictures import MosaicMaker
+from reid_pipeline.learning.pictures import Labels, MosaicMaker
 from reid_pipeline.learning.pixels import normalise
 from reid_pipeline.pipeline.box_overlap import box_overlap
 from reid_pipeline.pipeline.datatypes import Boxes, Image
@@ -116,9 +117,11 @@ class DetectorDistillation:
         made = [self._mosaics.make(rng) for _ in range(self._batch_size)]
         answers = self._teacher.teach([image for image, _ in made])
         grid = self._grid.numpy()
-        for answer, (_, boxes) in zip(answers, made, strict=True):
-            if boxes is not None:
-                add_missed(answer, boxes, grid)
+        for answer, (_, labels) in zip(answers, made, strict=True):
+            for each in labels:
+                if each.exact:
+                    set_right(answer, each)
+                add_missed(answer, each.boxes, grid)
         return DetectorBatch(np.stack([image for image, _ in made]), np.stack(answers))
 
     def losses(self, batch: DetectorBatch, device: torch.device) -> dict[str, Tensor]:
@@ -161,6 +164,36 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
     hull = (torch.maximum(high_a, high_b) - torch.minimum(low_a, low_b)).prod(-1).clamp(min=1e-6)
     union = (first[..., 2:].prod(-1) + second[..., 2:].prod(-1) - common).clamp(min=1e-6)
     return common / union - (hull - union) / hull
+
+
+def set_right(target: Floats, labels: Labels) -> None:
+    """Corrects what the teacher said of a part of the picture of which everything is known, in place.
+
+    A box that lies on somebody becomes that one's box, and the surest cell of each is as sure as a label at least. One
+    that lies on nobody is taken back.
+
+    Args:
+        target: ``(cells, 4 + classes)`` as `DenseTeacher.teach` gives it.
+        labels: Of the part.
+    """
+    left, top, right, bottom = labels.tile
+    x, y = target[:, 0], target[:, 1]
+    said = np.flatnonzero((target[:, BOX_VALUES] >= _NOISE) & (left <= x) & (x < right) & (top <= y) & (y < bottom))
+    if not len(labels.boxes):
+        target[said, BOX_VALUES] = 0.0
+        return
+    centre, half = target[said, :2], target[said, 2:BOX_VALUES] / 2
+    overlap = box_overlap(np.concatenate([centre - half, centre + half], axis=1), labels.boxes)
+    whose = overlap.argmax(axis=1)
+    on_somebody = overlap.max(axis=1) >= _SAME
+    target[said[~on_somebody], BOX_VALUES] = 0.0
+    for person, box in enumerate(labels.boxes):
+        cells = said[on_somebody & (whose == person)]
+        target[cells, :2], target[cells, 2:BOX_VALUES] = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        scores = target[cells, BOX_VALUES]
+        surest = float(scores.max(initial=0.0))
+        if _MISSED <= surest < _LABEL_SCORE:
+            target[cells, BOX_VALUES] = scores * (_LABEL_SCORE / surest)
 
 
 def add_missed(target: Floats, boxes: Boxes, grid: Floats) -> None:

@@ -26,6 +26,7 @@ from reid_pipeline.learning.encoder_network import EncoderNetwork
 from reid_pipeline.learning.errors import TrainingError
 from reid_pipeline.learning.pixels import normalise
 from reid_pipeline.pipeline.datatypes import Embeddings, Image
+from reid_pipeline.pipeline.head_blur import blur_head
 from reid_pipeline.pipeline.protocols import Encoder
 
 _RELATION_WEIGHT: Final = 5.0
@@ -40,6 +41,23 @@ class EncoderBatch:
     targets: Embeddings
 
 
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How batches are made.
+
+    Attributes:
+        size: Height and width of the pupil's input.
+        batch_size: Crops a step.
+        seed: Of the order and the disturbances.
+        blurred: Part of the crops (0-1) whose heads are blurred; the teacher has seen them.
+    """
+
+    size: Size
+    batch_size: int
+    seed: int
+    blurred: float = 0.0
+
+
 class EncoderDistillation:
     """The task: see the module.
 
@@ -47,31 +65,33 @@ class EncoderDistillation:
         network: The pupil.
         pool: All crops.
         targets: The teacher's embedding of each.
-        size: Height and width of the pupil's input.
-        batch_size: Crops a step.
-        seed: Of the order and the disturbances.
+        plan: How batches are made.
 
     Raises:
         TrainingError: The pool does not fill a batch.
     """
 
-    def __init__(
-        self, network: EncoderNetwork, pool: Pool, targets: Embeddings, *, size: Size, batch_size: int, seed: int
-    ) -> None:
-        if len(pool) < batch_size:
-            raise TrainingError(f"training.batch_size: {batch_size}: expected at most the number of crops, {len(pool)}")
+    def __init__(self, network: EncoderNetwork, pool: Pool, targets: Embeddings, plan: BatchPlan) -> None:
+        if len(pool) < plan.batch_size:
+            raise TrainingError(
+                f"training.batch_size: {plan.batch_size}: expected at most the number of crops, {len(pool)}"
+            )
         self.network = network
         self._pool = pool
         self._targets = targets
-        self._size = size
-        self._batch_size = batch_size
-        self._seed = seed
+        self._plan = plan
 
     def batch(self, step: int) -> EncoderBatch:
         """See `trainer.Task`."""
-        rng = np.random.default_rng([self._seed, step])
-        chosen = rng.choice(len(self._pool), self._batch_size, replace=False)
-        crops = np.stack([disturb(self._pool[index], self._size, rng) for index in chosen])
+        plan = self._plan
+        rng = np.random.default_rng([plan.seed, step])
+        chosen = rng.choice(len(self._pool), plan.batch_size, replace=False)
+        blurred = rng.random(plan.batch_size) < plan.blurred
+        shown = [
+            blur_head(self._pool[row]) if hidden else self._pool[row]
+            for row, hidden in zip(chosen, blurred, strict=True)
+        ]
+        crops = np.stack([disturb(crop, plan.size, rng) for crop in shown])
         return EncoderBatch(crops, self._targets[chosen])
 
     def losses(self, batch: EncoderBatch, device: torch.device) -> dict[str, Tensor]:

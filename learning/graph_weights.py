@@ -46,6 +46,28 @@ def load_weights(network: nn.Module, graph: Path, *, other_head: bool = True) ->
     network.load_state_dict(fitting, strict=False)
 
 
+def keep_weights(network: nn.Module, graph: Path, part: float) -> None:
+    """Draws the weights of a network back towards those that it began with: it forgets less of what is not shown again.
+
+    Args:
+        network: What was trained.
+        graph: The `.onnx` file that it began with.
+        part: Of each weight that is taken from there, 0-1.
+
+    Raises:
+        TrainingError: The graph lacks a weight, or has it in another shape.
+
+    Source: Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022, section 3.
+    """
+    trained = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    load_weights(network, graph)
+    mixed = {
+        name: tensor.lerp(trained[name].to(tensor), 1.0 - part) if tensor.is_floating_point() else trained[name]
+        for name, tensor in network.state_dict().items()
+    }
+    network.load_state_dict(mixed)
+
+
 def rebuild_encoder(model: Model) -> EncoderNetwork:
     """An encoder as it was before its export, with its weights.
 

@@ -22,15 +22,34 @@ IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 GREY: Final = 114
 PERSON_CLASS: Final = 0
 _SMALLEST_SIDE: Final = 4.0  # pixels of a box that can still be learnt
-_VISIBLE: Final = 0.3  # part of a virtual person that must be in sight
+_VISIBLE: Final = 0.25  # part of a virtual person that must be in sight
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture and the people in it; ``boxes`` is None where nobody labelled it."""
+    """A picture and the people in it; ``boxes`` is None where nobody labelled it.
+
+    ``exact`` says that the boxes are of everybody, whole people to the pixel, as they are where pictures are rendered.
+    """
 
     image: Image
     boxes: Boxes | None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What is known of a part of a training picture.
+
+    Attributes:
+        tile: The part: left, top, right, bottom in pixels.
+        boxes: ``(N, 4)``, the people in it.
+        exact: As in `Picture`.
+    """
+
+    tile: tuple[int, int, int, int]
+    boxes: Boxes
+    exact: bool
 
 
 def read_labelled(images: Path, labels: Path, longest: int) -> list[Picture]:
@@ -134,7 +153,7 @@ def render_pictures(plan: ViewPlan, longest: int) -> list[Picture]:
     for view in render_views(plan):
         scale = min(1.0, longest / max(view.image.shape[:2]))
         seen = view.boxes[view.visibility >= _VISIBLE]
-        found.append(Picture(_reduced(view.image, longest), (seen * scale).astype(np.float32)))
+        found.append(Picture(_reduced(view.image, longest), (seen * scale).astype(np.float32), exact=True))
     return found
 
 
@@ -161,21 +180,20 @@ class MosaicMaker:
         self._weights = np.asarray(weights, float) / sum(weights)
         self._size = size
 
-    def make(self, rng: np.random.Generator) -> tuple[Image, Boxes | None]:
-        """A picture ``(size, size, 3) uint8`` and its boxes; None where a part of it has no labels."""
+    def make(self, rng: np.random.Generator) -> tuple[Image, list[Labels]]:
+        """A picture ``(size, size, 3) uint8``, and the labels of those parts of it that have any."""
         canvas = np.full((self._size, self._size, 3), GREY, np.uint8)
         if rng.random() < 0.5:
-            boxes = [self._paste(canvas, (0, 0, self._size, self._size), rng, (0.7, 1.5))]
+            labels = [self._paste(canvas, (0, 0, self._size, self._size), rng, (0.7, 1.5))]
         else:
             x, y = (int(self._size * rng.uniform(0.3, 0.7)) for _ in range(2))
             tiles = [(0, 0, x, y), (x, 0, self._size, y), (0, y, x, self._size), (x, y, self._size, self._size)]
-            boxes = [self._paste(canvas, tile, rng, (0.8, 1.6)) for tile in tiles]
-        known = [each for each in boxes if each is not None]
-        return _lit(canvas, rng), np.concatenate(known) if len(known) == len(boxes) else None
+            labels = [self._paste(canvas, tile, rng, (0.8, 1.6)) for tile in tiles]
+        return _lit(canvas, rng), [each for each in labels if each is not None]
 
     def _paste(
         self, canvas: Image, tile: tuple[int, int, int, int], rng: np.random.Generator, zoom: tuple[float, float]
-    ) -> Boxes | None:
+    ) -> Labels | None:
         """Puts a random picture into a tile of the canvas; at zoom 1 it covers the tile."""
         group = self._pool[int(rng.choice(len(self._pool), p=self._weights))]
         picture = group[int(rng.integers(len(group)))]
@@ -190,7 +208,7 @@ class MosaicMaker:
         if mirrored:
             matrix[0] = [-scale, 0, shift[0] + width * scale]
         _warp_into(canvas, picture.image, matrix, tile)
-        return None if picture.boxes is None else _moved(picture.boxes, matrix, tile)
+        return None if picture.boxes is None else Labels(tile, _moved(picture.boxes, matrix, tile), picture.exact)
 
 
 def _warp_into(canvas: Image, image: Image, matrix: np.ndarray, tile: tuple[int, int, int, int]) -> None:

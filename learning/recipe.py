@@ -18,6 +18,7 @@ from reid_pipeline.learning.virtual_views import ViewPlan
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0)]
+Part = Annotated[float, Field(ge=0.0, le=1.0)]
 Widths = tuple[Count, ...]
 Kind = TypeVar("Kind")
 
@@ -96,6 +97,7 @@ class DetectorRecipe(StrictPart):
     Attributes:
         start: Name of a recipe whose model this one begins with, its work folder beside this one's; None for random
             weights.
+        kept: Part of those weights that stays in the end, see `graph_weights.keep_weights`.
         train_size: Side of the pictures that it learns from.
         height: Of its own input; it takes others as well.
         width: The same.
@@ -112,6 +114,7 @@ class DetectorRecipe(StrictPart):
     network: DetectorShape
     teacher: str
     start: str | None = None
+    kept: Part = 0.0
     pictures: DetectorPictures
     training: Training
     evaluate: tuple[Labelled, ...] = ()
@@ -131,6 +134,7 @@ class Crops(StrictPart):
     Attributes:
         swaps: New people put together from halves of two, as a share of each source's crops.
         recolours: New people with other hues, the same.
+        blurred: Part of the crops, each time they are shown, whose heads are blurred as a site blurs them.
     """
 
     folders: tuple[str, ...] = ()
@@ -139,6 +143,7 @@ class Crops(StrictPart):
     videos: DetectedCrops | None = None
     swaps: Share = 0.0
     recolours: Share = 0.0
+    blurred: Share = 0.0
 
 
 class EncoderShape(StrictPart):
@@ -155,6 +160,7 @@ class EncoderRecipe(StrictPart):
     Attributes:
         start: Name of a recipe whose model this one begins with, its work folder beside this one's; None for random
             weights.
+        kept: Part of those weights that stays in the end, see `graph_weights.keep_weights`.
         evaluate: Folders with `query` and `bounding_box_test`, scored in the end.
     """
 
@@ -167,6 +173,7 @@ class EncoderRecipe(StrictPart):
     network: EncoderShape
     teacher: str
     start: str | None = None
+    kept: Part = 0.0
     crops: Crops
     training: Training
     evaluate: tuple[str, ...] = ()

@@ -27,11 +27,11 @@ from reid_pipeline.learning.crop_pool import (
 )
 from reid_pipeline.learning.detector_network import DetectorNetwork, PersonRows
 from reid_pipeline.learning.distil_detector import DenseTeacher, DetectorDistillation
-from reid_pipeline.learning.distil_encoder import EncoderDistillation, shorten, teach
+from reid_pipeline.learning.distil_encoder import BatchPlan, EncoderDistillation, shorten, teach
 from reid_pipeline.learning.encoder_network import build_encoder_network
 from reid_pipeline.learning.errors import TrainingError, WorkFolderError
 from reid_pipeline.learning.export import Provenance, export_detector, export_encoder
-from reid_pipeline.learning.graph_weights import load_weights
+from reid_pipeline.learning.graph_weights import keep_weights, load_weights
 from reid_pipeline.learning.pictures import MosaicMaker, Picture, read_labelled, read_video, render_pictures
 from reid_pipeline.learning.pixels import input_card
 from reid_pipeline.learning.recipe import DetectorRecipe, EncoderRecipe
@@ -48,7 +48,7 @@ Scores = dict[str, str | float]
 
 _SURE: Final = 0.4  # score of a detection worth learning from
 _NOTE_NAME: Final = "recipe.json"
-_NOT_LEARNT: Final = ("name", "licence", "trained_on", "evaluate")  # may change while a training goes on
+_NOT_LEARNT: Final = ("name", "licence", "trained_on", "evaluate", "kept")  # may change while a training goes on
 
 
 def train_recipe(recipe: DetectorRecipe | EncoderRecipe, data: Path, work: Path, report: Report) -> Model:
@@ -106,7 +106,8 @@ def _train_detector(recipe: DetectorRecipe, data: Path, work: Path, report: Repo
     shape = recipe.network
     network = DetectorNetwork(shape.widths, shape.depths, shape.neck, shape.classes)
     rows = PersonRows(network)
-    parent = None if recipe.start is None else _start_from(rows, work.parent / recipe.start / recipe.start)
+    start = _find_start(recipe, work)
+    parent = None if start is None else _start_from(rows, start)
     groups, weights = _gather_pictures(recipe, data)
     task = DetectorDistillation(
         network,
@@ -123,7 +124,10 @@ def _train_detector(recipe: DetectorRecipe, data: Path, work: Path, report: Repo
     card = input_card(recipe.height, recipe.width).model_copy(update={"resize": "letterbox_topleft"})
     head = OutputCard(head="yolox", person_class=0)
     provenance = replace(_provenance(recipe), parent=parent)
-    model = export_detector(PersonRows(trained.cpu()), card, head, folder, recipe.name, provenance)
+    found = PersonRows(trained.cpu())
+    if start is not None:
+        keep_weights(found, start.graph, recipe.kept)
+    model = export_detector(found, card, head, folder, recipe.name, provenance)
     return _with_scores(model, _score_detector(recipe, data, folder))
 
 
@@ -162,33 +166,48 @@ def _train_encoder(recipe: EncoderRecipe, data: Path, work: Path, report: Report
     if shape.dim is not None and shape.dim < targets.shape[1]:
         targets = shorten(targets, shape.dim)
     network = build_encoder_network(shape.backbone, targets.shape[1], keep_resolution=shape.keep_resolution)
-    parent = None if recipe.start is None else _start_from(network, work.parent / recipe.start / recipe.start)
+    start = _find_start(recipe, work)
+    parent = None if start is None else _start_from(network, start)
     training = recipe.training
     pool = np.concatenate(parts)
-    task = EncoderDistillation(network, pool, targets, size=size, batch_size=training.batch_size, seed=training.seed)
+    plan = BatchPlan(size, training.batch_size, training.seed, recipe.crops.blurred)
+    task = EncoderDistillation(network, pool, targets, plan)
     trained = Trainer(task, training.plan(), work).run(report)
     folder = work / recipe.name
     card = input_card(recipe.height, recipe.width)
     kept = NetworkCard(backbone=shape.backbone, keep_resolution=shape.keep_resolution)
     provenance = replace(_provenance(recipe), parent=parent, network=kept)
+    if start is not None:
+        keep_weights(trained.cpu(), start.graph, recipe.kept)
     model = export_encoder(trained.cpu(), card, targets.shape[1], folder, recipe.name, provenance)
     scored = _with_scores(model, _score_encoder(recipe, data, folder))
     return _with_calibration(scored, crowds, training.seed)
 
 
-def _start_from(network: nn.Module, folder: Path) -> str:
-    """Gives a network the weights of the model in a folder; returns that model's hash.
+def _find_start(recipe: DetectorRecipe | EncoderRecipe, work: Path) -> Model | None:
+    """The model that a recipe begins with.
 
     Raises:
-        TrainingError: It has not been trained there, or is of another shape.
+        TrainingError: It has not been trained there.
     """
+    if recipe.start is None:
+        return None
+    folder = work.parent / recipe.start / recipe.start
     if not folder.is_dir():
         raise TrainingError(f"{folder}: the recipe starts from {folder.name}: train that first, with its --out beside")
-    model = load_model(folder)
-    if model.card is None:
-        raise TrainingError(f"{folder}: a model without a card: train it anew")
-    load_weights(network, model.graph)
-    return model.hash(model.card.input, model.card.output)
+    return load_model(folder)
+
+
+def _start_from(network: nn.Module, start: Model) -> str:
+    """Gives a network the weights of a model; returns that model's hash.
+
+    Raises:
+        TrainingError: It has no card, or is of another shape.
+    """
+    if start.card is None:
+        raise TrainingError(f"{start.graph}: a model without a card: train it anew")
+    load_weights(network, start.graph)
+    return start.hash(start.card.input, start.card.output)
 
 
 def _with_new_people(recipe: EncoderRecipe, sources: Sequence[Pool]) -> list[Pool]:

@@ -10,8 +10,9 @@ from reid_pipeline.learning.distil_detector import (  # noqa: E402
     add_missed,
     dense_losses,
     generalised_iou,
+    set_right,
 )
-from reid_pipeline.learning.pictures import MosaicMaker, read_labelled  # noqa: E402
+from reid_pipeline.learning.pictures import Labels, MosaicMaker, read_labelled  # noqa: E402
 from reid_pipeline.learning.pixels import normalise  # noqa: E402
 from reid_pipeline.pipeline.detector import GraphDetector, suppress  # noqa: E402
 from reid_pipeline.storage.errors import ModelError  # noqa: E402
@@ -150,6 +151,43 @@ def test_a_picture_without_people_stays_as_it_is():
     before = target.copy()
     add_missed(target, np.empty((0, 4), np.float32), cells(SIZE))
     np.testing.assert_array_equal(target, before)
+
+
+ALL = (0, 0, SIZE, SIZE)
+
+
+def test_exact_labels_set_the_teacher_right():
+    person, chair = (20, 10, 40, 50), (44, 4, 60, 30)
+    target = found_at(3, (31, 33, 20, 38), 0.5)  # on the person, overlap .7
+    target[4, :5] = (27, 30, 20, 40, 0.35)
+    target[9, :5] = (52, 17, 16, 26, 0.8)  # on the chair
+    target[12, :5] = (52, 17, 16, 26, 0.04)  # arbitrary
+    classes = target[:, 5:].copy()
+    set_right(target, Labels(ALL, np.array([person], np.float32), exact=True))
+    np.testing.assert_allclose(target[[3, 4], :4], [[30, 30, 20, 40]] * 2)
+    np.testing.assert_allclose(target[[3, 4], 4], [0.7, 0.49])  # the surest as sure as a label, the other in proportion
+    np.testing.assert_allclose(target[[9, 12], :5], [[52, 17, 16, 26, 0], [52, 17, 16, 26, 0.04]])
+    np.testing.assert_array_equal(target[:, 5:], classes)
+    before = target.copy()
+    set_right(target, Labels(ALL, np.array([person, chair], np.float32), exact=True))  # what is right stays
+    np.testing.assert_allclose(target, before)
+
+
+def test_each_box_becomes_that_of_whom_it_covers_most():
+    left, right = (10, 10, 30, 50), (18, 10, 38, 50)
+    target = found_at(3, (21, 30, 20, 40), 0.9)
+    target[4, :5] = (26, 30, 20, 40, 0.9)
+    set_right(target, Labels(ALL, np.array([left, right], np.float32), exact=True))
+    np.testing.assert_allclose(target[[3, 4], :4], [[20, 30, 20, 40], [28, 30, 20, 40]])
+
+
+def test_exact_labels_say_nothing_of_the_rest_of_the_picture():
+    target = found_at(3, (30, 30, 20, 40), 0.9)
+    before = target.copy()
+    set_right(target, Labels((31, 0, SIZE, SIZE), np.empty((0, 4), np.float32), exact=True))
+    np.testing.assert_array_equal(target, before)
+    set_right(target, Labels((30, 0, SIZE, SIZE), np.empty((0, 4), np.float32), exact=True))
+    assert target[3, 4] == 0.0
 
 
 @pytest.fixture(scope="module")

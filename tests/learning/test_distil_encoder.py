@@ -6,7 +6,9 @@ pytest.importorskip("timm")
 
 from torch import nn  # noqa: E402  # only where torch is
 
+from reid_pipeline.learning import distil_encoder  # noqa: E402
 from reid_pipeline.learning.distil_encoder import (  # noqa: E402
+    BatchPlan,
     EncoderDistillation,
     distillation_losses,
     disturb,
@@ -115,7 +117,7 @@ def make_task(pool, **changes):
     network = EncoderNetwork(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 3, 3)
     targets = MeanColourEncoder().encode(list(pool))
     settings = {"size": SIZE, "batch_size": 5, "seed": 3} | changes
-    return EncoderDistillation(network, pool, targets, **settings)
+    return EncoderDistillation(network, pool, targets, BatchPlan(**settings))
 
 
 def test_batches_follow_from_seed_and_step_alone(pool):
@@ -134,6 +136,21 @@ def test_each_crop_has_its_own_target(pool):
     assert len({target.tobytes() for target in batch.targets}) == 12  # none is drawn twice
     likeness = MeanColourEncoder().encode(list(batch.crops)) @ batch.targets.T
     assert (likeness.argmax(axis=1) == np.arange(12)).mean() > 0.5
+
+
+@pytest.mark.parametrize("blurred", [0.0, 0.5, 1.0])
+def test_a_part_of_the_crops_has_blurred_heads_and_the_target_of_the_clear_one(pool, blurred, monkeypatch):
+    hidden = []
+    monkeypatch.setattr(distil_encoder, "blur_head", lambda crop: hidden.append(crop) or np.zeros_like(crop))
+    monkeypatch.setattr(distil_encoder, "disturb", lambda crop, *_: crop)
+    task, clear = make_task(pool, batch_size=12, blurred=blurred), MeanColourEncoder().encode(list(pool))
+    black = 0
+    for step in range(40):
+        batch = task.batch(step)
+        black += int((batch.crops == 0).all(axis=(1, 2, 3)).sum())
+        np.testing.assert_array_equal(np.sort(batch.targets, axis=0), np.sort(clear, axis=0))
+    assert black == len(hidden)
+    assert len(hidden) / 480 == pytest.approx(blurred, abs=0.08)
 
 
 def test_the_losses_of_the_task_are_those_of_its_network(pool):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from reid_pipeline.learning.encoder_network import build_encoder_network  # noqa: E402
 from reid_pipeline.learning.errors import TrainingError  # noqa: E402
 from reid_pipeline.learning.export import Provenance, export_encoder  # noqa: E402
-from reid_pipeline.learning.graph_weights import load_weights, rebuild_encoder  # noqa: E402
+from reid_pipeline.learning.graph_weights import keep_weights, load_weights, rebuild_encoder  # noqa: E402
 from reid_pipeline.learning.pixels import input_card  # noqa: E402
 from reid_pipeline.storage.model_card import NetworkCard, load_model, write_card  # noqa: E402
 
@@ -51,6 +51,18 @@ def assert_same(network, other):
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point():
             torch.testing.assert_close(other.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)  # stored in half
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 1.0])
+def test_a_part_of_the_first_weights_is_kept(exported, part):
+    network, graph = exported
+    other = small(seed=1)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    keep_weights(other, graph, part)
+    for name, tensor in other.state_dict().items():
+        if tensor.is_floating_point():
+            expected = part * network.state_dict()[name] + (1 - part) * before[name]
+            torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_head_of_another_length_stays(exported):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -102,6 +104,7 @@ def test_boxes_of_the_virtual_site_shrink_with_its_pictures(monkeypatch):
     found = render_pictures(ViewPlan(1, 2, 3, 0), longest=200)
     assert [picture.image.shape for picture in found] == [(150, 200, 3)] * 2
     np.testing.assert_allclose(found[0].boxes, [[0, 0, 50, 100]])  # the other one is hardly in sight
+    assert all(picture.exact for picture in found)
 
 
 def painted(rng):
@@ -133,7 +136,9 @@ def test_boxes_stand_where_the_people_are_pasted(zoom):
     for seed in range(25):
         rng = np.random.default_rng(seed)
         canvas = np.full((200, 220, 3), GREY, np.uint8)
-        boxes = MosaicMaker([[painted(rng)]], [1.0], 200)._paste(canvas, tile, rng, zoom)
+        labels = MosaicMaker([[painted(rng)]], [1.0], 200)._paste(canvas, tile, rng, zoom)
+        assert labels.tile == tile
+        boxes = labels.boxes
         seen = extents(canvas)
         for box in boxes:
             error = np.abs(seen - box).max(axis=1)
@@ -157,30 +162,29 @@ def test_people_who_are_mostly_cut_off_have_no_box():
     np.testing.assert_allclose(pictures._moved(person[2:], matrix, (0, 0, 120, 100)), np.empty((0, 4)))
 
 
-def test_a_mosaic_with_an_unlabelled_part_has_no_labels():
+def test_only_the_labelled_parts_of_a_mosaic_have_labels():
     picture = painted(np.random.default_rng(0))
-    unlabelled = Picture(picture.image, None)
-    makers = {
-        "known": MosaicMaker([[picture]], [1.0], 96),
-        "unknown": MosaicMaker([[unlabelled]], [1.0], 96),
-        "never drawn": MosaicMaker([[picture], [unlabelled]], [1.0, 0.0], 96),
-        "mixed": MosaicMaker([[picture], [unlabelled]], [1.0, 1.0], 96),
-    }
-    known = {
-        name: [maker.make(np.random.default_rng(seed))[1] is not None for seed in range(40)]
-        for name, maker in makers.items()
-    }
-    assert all(known["known"])
-    assert all(known["never drawn"])
-    assert not any(known["unknown"])
-    assert 0.05 < np.mean(known["mixed"]) < 0.5  # half of the single ones, a sixteenth of those of four
+    groups = {"labelled": picture, "exact": replace(picture, exact=True), "unlabelled": replace(picture, boxes=None)}
+
+    def drawn(*names):
+        maker = MosaicMaker([[groups[name]] for name in names], [1.0] * len(names), 96)
+        return [maker.make(np.random.default_rng(seed))[1] for seed in range(120)]
+
+    assert all(not labels for labels in drawn("unlabelled"))
+    for labels in drawn("labelled"):
+        assert len(labels) in (1, 4)
+        assert sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (each.tile for each in labels)) == 96 * 96
+    assert {len(labels) for labels in drawn("labelled", "unlabelled")} == {0, 1, 2, 3, 4}
+    assert {each.exact for labels in drawn("labelled", "exact") for each in labels} == {False, True}
+    assert {each.exact for labels in drawn("exact", "unlabelled") for each in labels} == {True}
 
 
 def test_mosaics_follow_from_the_generator_alone():
     maker = MosaicMaker([[painted(np.random.default_rng(0))]], [1.0], 96)
     for seed in range(6):
-        image, boxes = maker.make(np.random.default_rng(seed))
-        again, same_boxes = maker.make(np.random.default_rng(seed))
+        image, labels = maker.make(np.random.default_rng(seed))
+        again, same = maker.make(np.random.default_rng(seed))
+        boxes, same_boxes = (np.concatenate([each.boxes for each in found]) for found in (labels, same))
         assert (image.shape, image.dtype) == ((96, 96, 3), np.uint8)
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(boxes, same_boxes)

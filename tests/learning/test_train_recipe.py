@@ -14,6 +14,7 @@ pytest.importorskip("onnxscript")
 from reid_pipeline.learning import train_recipe as module  # noqa: E402  # only where torch is
 from reid_pipeline.learning import trainer  # noqa: E402
 from reid_pipeline.learning.errors import TrainingError, WorkFolderError  # noqa: E402
+from reid_pipeline.learning.graph_weights import read_weights  # noqa: E402
 from reid_pipeline.learning.recipe import load_recipe  # noqa: E402
 from reid_pipeline.learning.train_recipe import train_recipe  # noqa: E402
 from reid_pipeline.pipeline.cli import run_command_line  # noqa: E402
@@ -129,6 +130,21 @@ def test_a_detector_is_made_and_found_usable(data, tmp_path):
     frame = np.zeros((64, 96, 3), np.uint8)
     detector = GraphDetector(load_model(tmp_path / "out" / "finder"), 0.0)
     assert len(detector.submit(detector.prepare(frame), (64, 96), lambda: None).result()) > 0
+
+
+@pytest.mark.parametrize("values", [ENCODER, DETECTOR])
+def test_what_a_recipe_keeps_of_the_weights_it_begins_with(data, tmp_path, values):
+    first = train_recipe(read(tmp_path, values), data, tmp_path / values["name"], ignore)
+    again = {"start": values["name"], "name": "again"}
+    graphs = {}
+    for kept in (0.0, 1.0):  # learnt once, and then only put together anew
+        recipe = read(tmp_path, values, **again, kept=kept)
+        model = train_recipe(recipe, data, tmp_path / "again", ignore)
+        assert model.card.parent == first.identity
+        graphs[kept] = read_weights(model.graph)
+    for name, tensor in read_weights(first.graph).items():
+        torch.testing.assert_close(graphs[1.0][name], tensor, rtol=1e-3, atol=1e-4)
+    assert any(not torch.equal(graphs[0.0][name], tensor) for name, tensor in graphs[1.0].items())
 
 
 def test_crops_and_people_put_together_follow_from_the_seed(data, tmp_path):
