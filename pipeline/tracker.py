@@ -79,6 +79,7 @@ class TrackerSettings:
 @dataclass(slots=True, eq=False)
 class _Track:
     number: int | None = None  # None until it is confirmed
+    shown: bool = False  # the number has been given out
     hits: int = 1
     unseen: int = 0  # frames since the last sighting
     weak_hits: int = 0  # sightings since the last one that was sure
@@ -135,6 +136,8 @@ class PersonTracker:
         self._tell_apart(frame, clean, looks)
         passed_on = self._store_looks(frame, clean, looks)
         shown = [(row, column) for row, column in frame.pairs if self._tracks[row].number is not None]
+        for row, _ in shown:
+            self._tracks[row].shown = True
         numbers = tuple(self._tracks[row].number or 0 for row, _ in shown)
         columns = [column for _, column in shown]
         ended = passed_on + self._forget()
@@ -149,7 +152,7 @@ class PersonTracker:
 
     def close(self) -> tuple[int, ...]:
         """Ends all tracklets and returns the numbers of the confirmed ones."""
-        numbers = tuple(track.number for track in self._tracks if track.number is not None)
+        numbers = tuple(track.number for track in self._tracks if track.number is not None and track.shown)
         self._motion.keep(np.zeros(len(self._tracks), bool))
         self._tracks = []
         return numbers
@@ -380,7 +383,7 @@ class PersonTracker:
         ended = tuple(
             track.number
             for track, stays in zip(self._tracks, alive, strict=True)
-            if not stays and track.number is not None
+            if not stays and track.number is not None and track.shown
         )
         self._motion.keep(np.array(alive, bool))
         self._tracks = [track for track, stays in zip(self._tracks, alive, strict=True) if stays]
