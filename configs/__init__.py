@@ -1,7 +1,8 @@
 """What a site is configured with, and how the program speaks.
 
 - `settings`: every setting of cameras.yaml as a checked, frozen model, with its unit, bounds and default.
-- `output_settings`: those of what a run writes and whom it tells. `setting_types`: what all of them are made of.
+- `camera_settings`: those of the cameras. `output_settings`: those of what a run writes and whom it tells.
+  `setting_types`: what all of them are made of.
 - `durations`, `sizes`, `times`: values as they are written there.
 - `floor_points`: whether the points of a floor and their places in metres can belong together.
 - `loading`: cameras.yaml to `settings`, every mistake as one line that names file, line, key and value.

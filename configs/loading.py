@@ -19,10 +19,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from reid_pipeline.configs.camera_settings import CameraSettings
 from reid_pipeline.configs.errors import ConfigError
 from reid_pipeline.configs.log import redact_url
 from reid_pipeline.configs.schema import Location, expectation_at, keys_at
-from reid_pipeline.configs.settings import CameraSettings, Settings
+from reid_pipeline.configs.settings import Settings
 from reid_pipeline.configs.yaml_tree import Problem, YamlTree, key_name, read_tree
 
 logger = logging.getLogger(__name__)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
+
+from reid_pipeline.configs.durations import DURATION, format_duration, parse_duration
 
 Number = Annotated[float, Strict()]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["90s", "30m", "48h", "7d"]}),
+]
 
 
 class SettingsModel(BaseModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -14,6 +13,7 @@ from reid_pipeline.dashboard.served_site import Visitor
 from reid_pipeline.dashboard.time_inputs import span_inputs
 from reid_pipeline.dashboard.words import clock
 from reid_pipeline.pipeline.access import access_archive
+from reid_pipeline.pipeline.erasure_words import BESIDE, parts, whose
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.journey import find_journey
 from reid_pipeline.storage.audit_log import Action, AuditLog
@@ -112,29 +112,14 @@ def _show_preview(visitor: Visitor, erasures: Erasures, target: Target) -> None:
     with st.container(border=True):
         st.subheader("What would go")
         with st.container(horizontal=True, gap="large"):
-            for label, (count, meaning) in _counts(found).items():
-                st.metric(label, f"{count:,}", help=meaning, width="content")
-        if found.identities:
-            st.caption("Of person " + ", ".join(map(str, found.identities[:50])))
-        if found.held or found.held_clips:
-            st.warning(
-                f"An open case holds {found.held:,} tracklets and {found.held_clips:,} clips of this: close it first."
-            )
-        elif not found.tracklets and not found.corpus and not found.clips:
-            st.info("There is nothing of them.")
+            for part in parts(found):
+                st.metric(part.label, f"{part.count:,}", help=part.meaning, width="content")
+        st.caption(whose(found))
+        if found.refusal is not None:
+            tell = st.warning if found.held or found.held_clips else st.info
+            tell(found.refusal)
         else:
             _confirm(visitor, target, phrase(found))
-
-
-def _counts(found: ErasurePreview) -> Mapping[str, tuple[int, str]]:
-    return {
-        "Tracklets": (len(found.tracklets), "Unbroken stretches of one person in one camera."),
-        "Pictures": (found.crops, "Of them, on the disk."),
-        "Vectors": (found.embeddings, "What they are recognised by."),
-        "Crops to learn from": (found.corpus, "In the corpus."),
-        "Clips": (found.clips, "Footage that shows them, with everybody else who is on it."),
-        "People emptied": (len(found.emptied), "Of whom nothing at all would be left."),
-    }
 
 
 def phrase(found: ErasurePreview) -> str:
@@ -143,18 +128,14 @@ def phrase(found: ErasurePreview) -> str:
 
 
 def _confirm(visitor: Visitor, target: Target, expected: str) -> None:
-    st.write("Videos of their cameras, pages of learning and backups since then go too.")
+    st.write(BESIDE)
     with st.form("privacy_confirm", border=False, width=_FORM_WIDTH):
         reason = st.text_input("Why", help="For the signed report; without names of people.")
         typed = st.text_input(f"Type “{expected}” to confirm")
         sent = st.form_submit_button("Erase for good", type="primary")
-    if not sent:
-        return
-    if not reason.strip():
-        st.error("Say why: an erasure has to be accounted for.")
-    elif typed.strip() != expected:
+    if sent and typed.strip() != expected:
         st.error(f"Type “{expected}” to confirm.")
-    else:
+    elif sent:
         _erase(visitor, target, reason)
 
 
@@ -174,8 +155,7 @@ def _show_reports(visitor: Visitor, reports: tuple[ErasureReport, ...], opened: 
     for each in reversed(reports[-_REPORTS_SHOWN:]):
         title = f"Erasure {each.id} · {_moment(each)} · {each.report.get('tracklets')} tracklets"
         with st.expander(title, expanded=each.id == opened):
-            fields = {**each.report, "signature": each.signature, "public_key": each.public_key}
-            content = json.dumps(fields, indent=2, ensure_ascii=False)
+            content = json.dumps(each.fields, indent=2, ensure_ascii=False)
             st.download_button(
                 "Download", content, f"erasure-{each.id}.json", "application/json", key=f"privacy_report_{each.id}"
             )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -35,11 +35,14 @@ from reid_pipeline.pipeline.model_names import find_model
 from reid_pipeline.pipeline.models import build_encoder
 from reid_pipeline.pipeline.reembed import embed_stored
 from reid_pipeline.pipeline.serving import SiteModels
+from reid_pipeline.storage.actor import current_user
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.learning_runs import LearningEnd, LearningKind, LearningStatus
 from reid_pipeline.storage.master_key import is_encrypted
 from reid_pipeline.storage.model_card import Model, load_model
 from reid_pipeline.storage.model_registry import SITE_MODELS, ModelRegistry
+from reid_pipeline.storage.permissions import MACHINE_ACCESS
+from reid_pipeline.storage.promotions import Promotions
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +149,8 @@ def _adapt(
         # Before it serves: from the promotion on, searches compare with the new embeddings alone.
         with stage("embedding stored crops anew") as progress, open_database(site.data_dir) as database:
             embed_stored(database, build_encoder(str(adapted.model.graph.parent)), progress)
-        site.log.promote(adapted.model, base.identity, site.registry, adapted.verdict.reason)
+            promotions = Promotions(database, replace(MACHINE_ACCESS, name=current_user()))
+            promotions.promote(adapted.model, base.identity, site.registry, adapted.verdict.reason)
     with stage("writing the report") as progress:
         report = _report(adapted, serving, options, material, training, started)
         report["begun_with"] = (begun or serving).name

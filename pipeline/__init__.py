@@ -9,7 +9,7 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
     detection      detector, detector_heads, rectangular, ultralytics_export
     runtimes       runtime, runtime_openvino, runtime_onnx, runtime_torch, runtime_tensorrt, runtime_requests,
                    runtime_engines, runtime_choice, runtime_serving, parity, parity_pictures, onnx_half, int8
-    tracking       clutter, tracker, motion, matching, appearance
+    tracking       clutter, tracker, crossings, motion, matching, appearance
     identity       head_blur, views, encoder, camera_analysis, associator_factory, association, gallery, gallery_shelf,
                    byte_codes, strangers, identity_book; over all tracklets two_pass, sightings, steady_time,
                    likeness, transit, ground, meetings, given_floor, spots, clustering, regrouping
@@ -20,6 +20,7 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
     footage        recorder, packet_times, clip_writer, clip_cutting, record_command
     upkeep         upkeep
     corpus         corpus_collector, corpus_import, corpus_video, corpus_export, corpus_plot
+    erasure        erasure_words
     watch lists    lookout, watch_examples, cli_watch
     results out    journal, events, run_events, outlets, outlet, mqtt_delivery, webhook_delivery,
                    zones, tracks, video, summary, monitor, progress, live_view, live_socket, live_state
@@ -33,7 +34,7 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
                    cli_erase, cli_audit, cli_db, cli_user, run_command, stop_signals, doctor,
                    doctor_probes
     speed          bench, bench_live, bench_floor, bench_boxmot, bench_rtsp_server, bench_association,
-                   bench_search
+                   bench_search, bench_pgvector
     faults         errors
 """
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from reid_pipeline.pipeline.cli_identity import CamerasArgument, DataOption, TimeOption, check_camera
+from reid_pipeline.pipeline.cli_identity import (
+    ActorOption,
+    CamerasArgument,
+    DataOption,
+    ReasonOption,
+    TimeOption,
+    check_camera,
+)
 from reid_pipeline.pipeline.cli_output import (
     JsonOption,
     VerboseOption,
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from reid_pipeline.pipeline.corpus_import import ImportCounts
     from reid_pipeline.pipeline.corpus_video import VideoParts
     from reid_pipeline.pipeline.site_data import SiteData
+    from reid_pipeline.storage.audit_log import Action
     from reid_pipeline.storage.corpus_records import CorpusFilter, CorpusStats
 
 PARTLY: Final = 3
@@ -84,6 +92,8 @@ def import_crops(
     fps: Annotated[
         float, typer.Option(help="Frames a second to look at in a video.", metavar="N", min=0.1, max=1000)
     ] = 10.0,
+    actor: ActorOption = None,
+    reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -96,6 +106,7 @@ def import_crops(
     from reid_pipeline.pipeline.corpus_import import import_folder
     from reid_pipeline.pipeline.corpus_video import import_videos, list_videos
     from reid_pipeline.pipeline.site_data import open_site
+    from reid_pipeline.storage.audit_log import Action
     from reid_pipeline.storage.corpus_store import CorpusStore
     from reid_pipeline.storage.permissions import Permission
 
@@ -103,8 +114,9 @@ def import_crops(
     if not path.exists():
         raise InputError(f"{path}: does not exist; expected a folder of crops, a video or a folder of videos")
     is_video = bool(list_videos(path))
-    with open_site(cameras, data, create=True) as site:
+    with open_site(cameras, data, create=True, actor=actor) as site:
         site.access.require_all_cameras(Permission.KEEP)
+        _note(site, Action.IMPORT, reason, folder=str(path.resolve()), camera=camera)
         store = CorpusStore(site.database)
         store.recover()
         now_us = time.time_ns() // 1000
@@ -126,6 +138,8 @@ def export(
     camera: CameraOption = None,
     since: TimeOption = None,
     until: TimeOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -133,12 +147,15 @@ def export(
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.corpus_export import export_corpus
     from reid_pipeline.pipeline.site_data import open_site
+    from reid_pipeline.storage.audit_log import Action
     from reid_pipeline.storage.corpus_store import CorpusStore
     from reid_pipeline.storage.permissions import Permission
 
-    with open_site(cameras, data) as site, show_progress("crops") as progress:
+    with open_site(cameras, data, actor=actor) as site, show_progress("crops") as progress:
         site.access.require_all_cameras(Permission.EXPORT)
         wanted = _wanted(site, camera, since, until)
+        span = {"since_us": wanted.since_us, "until_us": wanted.until_us}
+        _note(site, Action.EXPORT, reason, folder=str(folder.resolve()), cameras=camera, **span)
         tracklets, crops = export_corpus(CorpusStore(site.database), folder, wanted, progress)
     if json_output:
         print_json({"path": str(folder), "tracklets": tracklets, "crops": crops})
@@ -154,6 +171,13 @@ def _wanted(site: SiteData, cameras: list[str] | None, since: str | None, until:
         check_camera(site, camera)
     since_us, until_us = parse_span_us(site, since, until)
     return CorpusFilter(tuple(cameras or ()), since_us, until_us)
+
+
+def _note(site: SiteData, action: Action, reason: str, **about: object) -> None:
+    from reid_pipeline.storage.audit_log import AuditLog
+
+    known = {key: value for key, value in about.items() if value is not None}
+    AuditLog(site.database).note(site.access.name, action, reason, {"what": "corpus", **known})
 
 
 def _check_name(camera: str | None) -> None:

@@ -117,7 +117,7 @@ def check(
         site.access.require_all_cameras(Permission.KEEP)
         if mend:
             with site.database.lock_for_all():
-                mend_site(site.database)
+                mend_site(site.database, site.access)
         found = check_site(site.database)
     if json_output:
         print_json({"findings": [asdict(each) for each in found], "whole": not found})

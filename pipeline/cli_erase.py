@@ -17,7 +17,7 @@ from reid_pipeline.pipeline.cli_identity import (
     check_camera,
     parse_tracklet,
 )
-from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, start_output
+from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
 from reid_pipeline.pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,28 +110,28 @@ def _target(
 
 
 def _confirmed(found: ErasurePreview, *, asks: bool) -> bool:
+    from reid_pipeline.pipeline.erasure_words import BESIDE, parts, whose
+    from reid_pipeline.storage.errors import ErasureRefused
+
     if not asks:
         raise InputError("erase --json: expected --yes: nobody can be asked")
-    identities = ", ".join(map(str, found.identities)) or "nobody"
-    print(
-        f"{len(found.tracklets)} tracklets of {identities}: {found.crops} pictures, {found.embeddings} vectors, "
-        f"{found.corpus} crops to learn from, {found.clips} clips of footage with all who are on them; videos of their "
-        "cameras, pages of learning and backups since then."
-    )
+    if found.refusal is not None:
+        raise ErasureRefused(found.refusal)
+    print_table(("would go", "", ""), [(part.label, f"{part.count:,}", part.meaning) for part in parts(found)])
+    print(f"{whose(found)} {BESIDE}")
     return typer.confirm("Erase all of this for good?", default=False)
 
 
 def _show(done: ErasureReport, file: Path | None, *, json_output: bool) -> None:
     import json
 
-    fields = {**done.report, "signature": done.signature, "public_key": done.public_key}
     if file is not None:
         try:
-            file.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(done.fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--report: {file}: {error.strerror}: it was erased; see `erase` in `audit`") from error
     if json_output:
-        print_json(fields)
+        print_json(done.fields)
     else:
         counts = f"{done.report['tracklets']} tracklets, {done.report['crops']} pictures"
         print(f"Erasure {done.id}: {counts} are gone. Signature: {done.signature}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from reid_pipeline.pipeline.cli_extras import needs_learning
+from reid_pipeline.pipeline.cli_identity import ActorOption, ReasonOption
 from reid_pipeline.pipeline.cli_output import (
     JsonOption,
     VerboseOption,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="The data folder of a site.", metavar="DIR")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Or the cameras.yaml of the site.", metavar="FILE")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for the log.", metavar="TEXT")]
 NameArgument = Annotated[str, typer.Argument(help="A name in the registry, or a path.", metavar="NAME|PATH")]
 
 app = typer.Typer(no_args_is_help=True)
@@ -211,6 +211,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="A model adapted from the site's encoder.", metavar="NAME|PATH")],
     data: DataOption = None,
     config: ConfigOption = None,
+    actor: ActorOption = None,
     reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
@@ -219,7 +220,7 @@ def promote(
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.serving import open_site_models
 
-    entry = open_site_models(data, config).promote(model, reason)
+    entry = open_site_models(data, config).promote(model, reason, actor)
     if json_output:
         print_json({"action": "promote", "model": entry.name, "serving": entry.hash, "previous": entry.previous})
     else:
@@ -230,6 +231,7 @@ def promote(
 def rollback(
     data: DataOption = None,
     config: ConfigOption = None,
+    actor: ActorOption = None,
     reason: ReasonOption = "",
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
@@ -239,7 +241,7 @@ def rollback(
     from reid_pipeline.pipeline.serving import open_site_models
 
     site = open_site_models(data, config)
-    undone, serving = site.roll_back(reason)
+    undone, serving = site.roll_back(reason, actor)
     if json_output:
         print_json({"action": "rollback", "model": undone.name, "serving": serving, "previous": undone.hash})
     else:

@@ -137,7 +137,15 @@ def _replay_site(
     data: Path, settings: AssociationSettings, out: Path | None, *, topology: bool
 ) -> Mapping[str, object]:
     from reid_pipeline.pipeline.replay_site import replay_site
+    from reid_pipeline.pipeline.site_data import open_site
+    from reid_pipeline.storage.audit_log import Action, AuditLog
+    from reid_pipeline.storage.permissions import Permission
 
+    with open_site(None, data) as site:
+        site.access.require_all_cameras(Permission.SEE if out is None else Permission.EXPORT)
+        if out is not None:
+            subject = {"what": "replay", "folder": str(out.resolve())}
+            AuditLog(site.database).note(site.access.name, Action.EXPORT, "", subject)
     result = replay_site(data, settings, topology=topology, out=out)
     return {**result.as_dict(), "target": settings.target_false_merge_rate, "topology": topology}
 

@@ -12,8 +12,9 @@ import typer
 from reid_pipeline.pipeline.cli_output import JsonOption, VerboseOption, print_json, print_table, start_output
 
 if TYPE_CHECKING:  # pydantic is slow to import, and `init` does not need it
+    from reid_pipeline.configs.camera_settings import CameraSettings
     from reid_pipeline.configs.loading import SettingsFile
-    from reid_pipeline.configs.settings import CameraSettings, Settings
+    from reid_pipeline.configs.settings import Settings
     from reid_pipeline.pipeline.doctor import Finding
 
 FILE_NAME: Final = "cameras.yaml"

@@ -16,8 +16,9 @@ from typing import Final, Literal
 import numpy as np
 from rich.console import Console
 
+from reid_pipeline.configs.camera_settings import CameraSettings
 from reid_pipeline.configs.loading import load_settings
-from reid_pipeline.configs.settings import CameraSettings, DetectorSettings, EncoderSettings, Settings, non_default
+from reid_pipeline.configs.settings import DetectorSettings, EncoderSettings, Settings, non_default
 from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_associator
 from reid_pipeline.pipeline.calibration import refit_calibration
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
@@ -59,6 +60,7 @@ from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
 from reid_pipeline.pipeline.upkeep import Upkeep
 from reid_pipeline.pipeline.video import AnnotatedVideo
 from reid_pipeline.pipeline.zones import Zone, ZoneWatch
+from reid_pipeline.storage.actor import current_user
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database, open_configured
 from reid_pipeline.storage.erasure import Erasures
@@ -170,7 +172,7 @@ class _Site:
         self._base = models.base
         self._data_dir = settings.site.data_dir
         self._crops = CropStore(self._data_dir, database.vault)
-        self._repository = Repository(database, self._crops)
+        self._repository = Repository(database, self._crops, replace(MACHINE_ACCESS, name=current_user()))
         self._upkeep = Upkeep(database, settings, live=live)
         self._clock = StageClock()
         self._signals = Signals()

@@ -19,8 +19,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from reid_pipeline.configs.camera_settings import CameraSettings
 from reid_pipeline.configs.log import redact_url
-from reid_pipeline.configs.settings import CameraSettings
 from reid_pipeline.pipeline.errors import InputError, SourceNotFound
 from reid_pipeline.pipeline.privacy import Polygon
 from reid_pipeline.pipeline.protocols import Source

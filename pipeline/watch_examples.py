@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reid_pipeline.pipeline.searcher import Examples, Searcher
-from reid_pipeline.storage.watch_lists import Example
+from reid_pipeline.storage.watch_vectors import Example
 
 
 def watch_examples(searcher: Searcher, given: Examples) -> tuple[Example, ...]:

@@ -42,8 +42,9 @@ Behind them:
 - `calibrations`: what similarities mean on a site.
 - `corpus_writing`, `corpus_queries`: the statements of the corpus. `corpus_shards`: its files.
 - `encryption`: what is sealed, by which keys. `master_key`: where the key of those keys is. `vector_bytes`: embeddings
-  as they are stored.
-- `schema_governance`: the tables of `audit_log`, `cases` and `erasure`.
+  as they are stored; `watch_vectors`: the examples of watch lists.
+- `schema_learning`: the tables of the corpus and of `learning_runs`. `schema_governance`: those of `audit_log`,
+  `users`, `cases`, `watch_lists`, `floor_plan` and `erasure`.
 - `erasure_plan`: whom an erasure is about. `erasure_files`: what files say of them; `erasure_clips`: the footage.
   `signing`: the key that reports and logs are signed with. `line_file`: a text file whose lines may be taken out while
   it grows. `site_files`: names in a data folder.

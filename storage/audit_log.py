@@ -48,7 +48,11 @@ class Action(StrEnum):
     LOGIN = "login"
     BACKUP = "backup"
     RESTORE = "restore"
-    MODEL = "model"
+    MODEL = "model"  # which encoder serves
+    PLAN = "plan"  # of the site, and where its cameras are
+    IMPORT = "import"
+    AGAIN = "again"  # what a recording gave was removed, to read it anew
+    MEND = "mend"
 
 
 @dataclass(frozen=True, slots=True)

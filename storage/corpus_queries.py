@@ -16,9 +16,10 @@ from reid_pipeline.storage.corpus_records import (
     CorpusTracklet,
 )
 from reid_pipeline.storage.index_hints import off_index
-from reid_pipeline.storage.schema import Camera, CorpusOrigin, CorpusShard
-from reid_pipeline.storage.schema import CorpusItem as Item
-from reid_pipeline.storage.schema import CorpusTracklet as Tracklet
+from reid_pipeline.storage.schema import Camera
+from reid_pipeline.storage.schema_learning import CorpusItem as Item
+from reid_pipeline.storage.schema_learning import CorpusOrigin, CorpusShard
+from reid_pipeline.storage.schema_learning import CorpusTracklet as Tracklet
 
 WIDTH_STEP: Final = 16
 HEIGHT_STEP: Final = 32

@@ -36,9 +36,10 @@ from reid_pipeline.storage.corpus_writing import (
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import KeyShredded
 from reid_pipeline.storage.row_ids import find_or_add_camera
-from reid_pipeline.storage.schema import Camera, CorpusShard
-from reid_pipeline.storage.schema import CorpusOrigin as OriginRow
-from reid_pipeline.storage.schema import CorpusTracklet as TrackletRow
+from reid_pipeline.storage.schema import Camera
+from reid_pipeline.storage.schema_learning import CorpusOrigin as OriginRow
+from reid_pipeline.storage.schema_learning import CorpusShard
+from reid_pipeline.storage.schema_learning import CorpusTracklet as TrackletRow
 
 EVERYTHING: Final = CorpusFilter()
 _JPEG: Final = b"\xff\xd8"  # how each begins

@@ -18,8 +18,9 @@ from reid_pipeline.storage.corpus_records import Added, CollectedCrop, CorpusCro
 from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName
 from reid_pipeline.storage.encryption import Kind, Place, Sealer, Vault
 from reid_pipeline.storage.row_ids import RowIds
-from reid_pipeline.storage.schema import Camera, CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet, Tracklet
+from reid_pipeline.storage.schema import Camera, Tracklet
 from reid_pipeline.storage.schema_governance import ErasedContent
+from reid_pipeline.storage.schema_learning import CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet
 
 SHARD_BYTES: Final = 16 << 20  # some 5,000 crops: what is rewritten at most, and given up at once when space is short
 DAY_US: Final = 86_400_000_000

@@ -2,9 +2,10 @@
 
 Contents are sealed with AES-256-GCM: four bytes that no picture and no vector begins with, a random nonce of 96 bits,
 the ciphertext and its tag of 128 bits. What a content is goes into the tag, so that none can be put in another's place.
-Each kind of content has a key for each camera and day (`Place`). They lie in the table ``data_keys``, encrypted by the
-master key, which is not on the site (`master_key`). Without the row of its key a content is noise, also in a copy of
-the disk: whoever removes contents calls `shred_keys`. Source: NIST SP 800-38D; SP 800-88 on erasure by keys.
+Each kind of content has a key for each camera and day, and each entry of a watch list has one (`Place`). They lie in
+the table ``data_keys``, encrypted by the master key, which is not on the site (`master_key`). Without the row of its
+key a content is noise, also in a copy of the disk: whoever removes contents calls `shred_keys`.
+Source: NIST SP 800-38D; SP 800-88 on erasure by keys.
 """
 
 from __future__ import annotations
@@ -21,19 +22,9 @@ from sqlalchemy import Connection, Select, delete, insert, select
 from sqlalchemy.orm import Session
 
 from reid_pipeline.storage.errors import KeyShredded, MasterKeyError, SealBroken, UnknownRecord
-from reid_pipeline.storage.schema import (
-    Camera,
-    Clip,
-    CorpusItem,
-    CorpusOrigin,
-    CorpusShard,
-    CorpusTracklet,
-    Crop,
-    DataKey,
-    Embedding,
-    Model,
-    Tracklet,
-)
+from reid_pipeline.storage.schema import Camera, Clip, Crop, DataKey, Embedding, Model, Tracklet
+from reid_pipeline.storage.schema_governance import WatchExample
+from reid_pipeline.storage.schema_learning import CorpusItem, CorpusOrigin, CorpusShard, CorpusTracklet
 
 SEALED: Final = b"R1\xff\xff"  # as a number of 32 bits none, so no vector begins so; nor does a JPEG or an MP4
 DAY_US: Final = 86_400_000_000
@@ -48,10 +39,14 @@ class Kind(StrEnum):
     EMBEDDINGS = "embeddings"
     CORPUS = "corpus"
     CLIPS = "clips"
+    WATCH = "watch examples"  # these go with their entry
 
 
 class Place(NamedTuple):
-    """What has a key of its own: a kind of content of a camera, by its name, and a day since 1970 UTC."""
+    """What has a key of its own: a kind of content of a camera, by its name, and a day since 1970 UTC.
+
+    Of `Kind.WATCH` it is an entry of a watch list, whose number is in the place of the day: see `watch_vectors`.
+    """
 
     kind: Kind
     camera: str
@@ -61,6 +56,12 @@ class Place(NamedTuple):
     def at(cls, kind: Kind, camera: str, time_us: int) -> Place:
         """The place of what was taken at a time."""
         return cls(kind, camera, time_us // DAY_US)
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        whose = f"entry {self.day}" if self.kind is Kind.WATCH else f"{self.camera}, day {self.day}"
+        return f"{self.kind} of {whose}"
 
 
 class Sealer:
@@ -153,15 +154,15 @@ class Vault:
         try:
             return _decrypt(key, content[len(SEALED) :], name)
         except InvalidTag as error:
-            raise SealBroken(f"{place.camera}, {name}: was changed, or put in the place of another one") from error
+            raise SealBroken(f"{place.words}, {name}: was changed, or put in the place of another one") from error
 
     def _load(self, place: Place, session: Session | None) -> AESGCM:
         if self._master is None:
-            raise MasterKeyError(f"{place.camera}: {place.kind} of it are encrypted: expected site.master_key")
+            raise MasterKeyError(f"{place.words}: are encrypted: expected site.master_key")
         with self._read() if session is None else nullcontext(session) as reading:
             wrapped = _find(reading.connection(), place)
         if wrapped is None:
-            raise KeyShredded(f"{place.camera}: {place.kind} of day {place.day} cannot be read: their key is gone")
+            raise KeyShredded(f"{place.words}: cannot be read: their key is gone")
         return _unwrap(self._master, place, wrapped)
 
 
@@ -178,7 +179,9 @@ def shred_keys(session: Session) -> int:
 
 
 def _contents(kind: Kind, camera: int, day: int) -> Select[int]:
-    """One of the contents of a kind that a camera gave on a day."""
+    """One of the contents of a kind that a camera gave on a day; of `Kind.WATCH` those of an entry."""
+    if kind is Kind.WATCH:
+        return select(WatchExample.id).where(WatchExample.entry_id == day).limit(1)
     since_us, until_us = day * DAY_US, (day + 1) * DAY_US
     if kind is Kind.CLIPS:
         of_day = (Clip.camera_id == camera, Clip.first_us >= since_us, Clip.first_us < until_us)
@@ -208,7 +211,7 @@ def _unwrap(master: AESGCM, place: Place, wrapped: bytes) -> AESGCM:
     try:
         return AESGCM(_decrypt(master, wrapped, _bound(place)))
     except InvalidTag as error:
-        raise SealBroken(f"{place.camera}: the key of {place.kind} of day {place.day} was changed") from error
+        raise SealBroken(f"{place.words}: their key was changed") from error
 
 
 def _bound(place: Place) -> str:

@@ -33,14 +33,9 @@ from reid_pipeline.storage.erasure_plan import ErasurePreview, Plan, Target, not
 from reid_pipeline.storage.errors import ErasureRefused, SiteBusy
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.removal import AT_ONCE, remove_tracklet_rows
-from reid_pipeline.storage.schema import (
-    CorpusItem,
-    IdentityLogEntry,
-    LearningRun,
-    Source,
-    Tracklet,
-)
+from reid_pipeline.storage.schema import IdentityLogEntry, Source, Tracklet
 from reid_pipeline.storage.schema_governance import AuditEntry, ErasedContent, ErasedSource, Erasure
+from reid_pipeline.storage.schema_learning import CorpusItem, LearningRun
 from reid_pipeline.storage.signing import open_signing_key
 from reid_pipeline.storage.vector_index_sync import purge_indices
 from reid_pipeline.storage.watch_lists import forget_watched
@@ -61,6 +56,11 @@ class ErasureReport:
     report: Mapping[str, object]
     signature: str
     public_key: str
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The report with what proves it, ready for JSON."""
+        return {**self.report, "signature": self.signature, "public_key": self.public_key}
 
 
 class Erasures:
@@ -102,22 +102,16 @@ class Erasures:
             reason: Why, for the report; without names of people.
 
         Raises:
-            ErasureRefused: There is nothing of them, or an open case holds some of it.
+            ErasureRefused: There is nothing of them, or an open case holds some of it; or nobody says why.
             UnknownRecord: There is no such identity.
             SiteBusy: Somebody reads for long what is to be forgotten; the next call of anything here ends it.
         """
+        if not reason.strip():
+            raise ErasureRefused("expected a reason: an erasure has to be accounted for")
         with self._database.session_scope(write=True) as session:
             found = preview(session, target)
-            if found.held:
-                raise ErasureRefused(
-                    f"{found.held} of {len(found.tracklets)} tracklets are held by an open case: close it first"
-                )
-            if found.held_clips:
-                raise ErasureRefused(
-                    f"{found.held_clips} of {found.clips} clips that show them are held by an open case: close it first"
-                )
-            if not found.tracklets and not found.corpus and not found.clips:
-                raise ErasureRefused("there is nothing of them: see `reid-pipeline identity list`")
+            if found.refusal is not None:
+                raise ErasureRefused(found.refusal)
             number = self._begin(session, target, found, reason)
         return self._go_on(number)
 

@@ -17,18 +17,9 @@ from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.erasure_clips import clip_exports, showing
 from reid_pipeline.storage.erasure_files import ErasedTracklet
 from reid_pipeline.storage.errors import ErasureRefused
-from reid_pipeline.storage.schema import (
-    Camera,
-    Clip,
-    CorpusItem,
-    CorpusOrigin,
-    CorpusTracklet,
-    Crop,
-    Embedding,
-    Identity,
-    Tracklet,
-)
+from reid_pipeline.storage.schema import Camera, Clip, Crop, Embedding, Identity, Tracklet
 from reid_pipeline.storage.schema_governance import Erasure
+from reid_pipeline.storage.schema_learning import CorpusItem, CorpusOrigin, CorpusTracklet
 from reid_pipeline.storage.settlement import survivor_of
 
 TrackletKey = tuple[str, int]  # camera and number
@@ -78,6 +69,17 @@ class ErasurePreview:
     clips: int
     held: int
     held_clips: int
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be erased; None where it can."""
+        if self.held:
+            return f"{self.held} of {len(self.tracklets)} tracklets are held by an open case: close it first"
+        if self.held_clips:
+            return f"{self.held_clips} of {self.clips} clips that show them are held by an open case: close it first"
+        if not self.tracklets and not self.corpus and not self.clips:
+            return "there is nothing of them: see `reid-pipeline identity list`"
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
+from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import InputError
 from reid_pipeline.storage.permissions import Access, Permission
@@ -39,7 +41,7 @@ class Place:
 
 
 class FloorPlans:
-    """Reads and changes the plan, for one person.
+    """Reads and changes the plan, for one person. Each change is one transaction with its entry in the audit log.
 
     Args:
         database: Of the site.
@@ -77,6 +79,7 @@ class FloorPlans:
         picture = encode_plan(upload)
         with self._database.session_scope(write=True) as session:
             session.merge(FloorPlan(id=1, picture=picture, changed_us=time.time_ns() // 1000))
+            self._note(session, {"what": "replace"})
 
     def remove(self) -> None:
         """Removes the plan; places of cameras stay.
@@ -87,6 +90,7 @@ class FloorPlans:
         self._access.require_all_cameras(Permission.MANAGE)
         with self._database.session_scope(write=True) as session:
             session.execute(delete(FloorPlan))
+            self._note(session, {"what": "remove"})
 
     def place(self, camera: str, place: Place) -> None:
         """Says where a camera stands.
@@ -101,6 +105,10 @@ class FloorPlans:
             if row is None:
                 raise InputError(f"camera {camera}: is not known: expected one that was read")
             session.merge(CameraPlace(camera_id=row, x=place.x, y=place.y))
+            self._note(session, {"what": "place", "camera": camera, "x": round(place.x, 3), "y": round(place.y, 3)})
+
+    def _note(self, session: Session, subject: Mapping[str, object]) -> None:
+        AuditLog(self._database).note_in(session.connection(), self._access.name, Action.PLAN, "", subject)
 
 
 def encode_plan(upload: bytes) -> bytes:

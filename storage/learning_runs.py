@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import select, update
 
 from reid_pipeline.storage.database import Database
-from reid_pipeline.storage.schema import LearningRun as Row
+from reid_pipeline.storage.schema_learning import LearningRun as Row
 
 
 class LearningKind(StrEnum):

@@ -10,7 +10,6 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.corpus_queries import disk_bytes
 from reid_pipeline.storage.corpus_records import CorpusStats
 from reid_pipeline.storage.corpus_store import CorpusStore
@@ -18,8 +17,8 @@ from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.learning_runs import LearningRun, LearningRuns
 from reid_pipeline.storage.model_registry import is_model_name
 from reid_pipeline.storage.permissions import Access, Permission
-from reid_pipeline.storage.promotions import Promotion, PromotionLog
-from reid_pipeline.storage.schema import CorpusItem, CorpusTracklet
+from reid_pipeline.storage.promotions import Promotion, PromotionLog, Promotions
+from reid_pipeline.storage.schema_learning import CorpusItem, CorpusTracklet
 from reid_pipeline.storage.site_files import REPORTS
 
 PAGE_NAME: Final = "report.html"
@@ -90,10 +89,4 @@ class LearningView:
             NotAllowed: They may not.
             ModelError: The configured encoder itself serves.
         """
-        self._access.require_all_cameras(Permission.KEEP)
-        with self._database.session_scope(write=True) as session:
-            log = PromotionLog(self._database.data_dir)
-            undone = log.roll_back(base, reason, self._access.name)
-            subject = {"what": "rollback", "model": undone.name, "hash": undone.hash, "serving": log.serving(base)}
-            AuditLog(self._database).note_in(session.connection(), self._access.name, Action.MODEL, reason, subject)
-        return undone
+        return Promotions(self._database, self._access).roll_back(base, reason)

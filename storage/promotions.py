@@ -14,10 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from sqlalchemy.orm import Session
+
 from reid_pipeline.storage.actor import current_user
+from reid_pipeline.storage.audit_log import Action, AuditLog
+from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import ModelError, StorageError
 from reid_pipeline.storage.model_card import Model
 from reid_pipeline.storage.model_registry import SITE_MODELS, ModelRegistry
+from reid_pipeline.storage.permissions import Access, Permission
 
 LOG_NAME: Final = "promotions.ndjson"
 
@@ -81,8 +86,10 @@ class PromotionLog:
                 stack.remove(next(each for each in reversed(stack) if each.hash == entry.hash))
         return [entry for entry in stack if base in entry.lineage]
 
-    def promote(self, model: Model, base: str, registry: ModelRegistry, reason: str) -> Promotion:
-        """Notes that a model serves from now on.
+    def promote(
+        self, model: Model, base: str, registry: ModelRegistry, reason: str, actor: str | None = None
+    ) -> Promotion:
+        """Notes that a model serves from now on; `actor` None: by the user of the operating system.
 
         Raises:
             ModelError: It is no encoder, does not descend from ``base``, or serves already.
@@ -94,7 +101,7 @@ class PromotionLog:
         serving = self.serving(base)
         if serving == identity:
             raise ModelError(f"{model.name}: serves already: nothing to promote")
-        return self._append("promote", base, (model.name, identity, lineage), serving, reason)
+        return self._append("promote", base, (model.name, identity, lineage), serving, reason, actor)
 
     def roll_back(self, base: str, reason: str, actor: str | None = None) -> Promotion:
         """Takes the last promotion for a base back; `actor` None: by the user of the operating system.
@@ -102,11 +109,19 @@ class PromotionLog:
         Raises:
             ModelError: The base itself serves.
         """
+        last = self.last(base)
+        return self._append("rollback", base, (last.name, last.hash, last.lineage), last.hash, reason, actor)
+
+    def last(self, base: str) -> Promotion:
+        """The promotion that a rollback would take back.
+
+        Raises:
+            ModelError: The base itself serves.
+        """
         promoted = self.promoted(base)
         if not promoted:
             raise ModelError(f"{self.path}: nothing to roll back: the configured encoder itself serves")
-        last = promoted[-1]
-        return self._append("rollback", base, (last.name, last.hash, last.lineage), last.hash, reason, actor)
+        return promoted[-1]
 
     def serving(self, base: str) -> str:
         """Hash of the model that serves for a base."""
@@ -160,6 +175,46 @@ class PromotionLog:
             file.flush()
             os.fsync(file.fileno())
         return entry
+
+
+class Promotions:
+    """Decides which encoder serves a site, for one person. Each decision has its entry in the audit log.
+
+    Args:
+        database: Of the site.
+        access: Of who decides.
+
+    Raises:
+        NotAllowed: They may not.
+    """
+
+    def __init__(self, database: Database, access: Access) -> None:
+        access.require_all_cameras(Permission.KEEP)
+        self._database = database
+        self._actor = access.name
+        self._log = PromotionLog(database.data_dir)
+
+    def promote(self, model: Model, base: str, registry: ModelRegistry, reason: str) -> Promotion:
+        """Lets a model serve from the next run on; see `PromotionLog.promote`."""
+        with self._database.session_scope(write=True) as session:
+            done = self._log.promote(model, base, registry, reason, self._actor)
+            self._note(session, "promote", done, done.hash)
+        return done
+
+    def roll_back(self, base: str, reason: str) -> Promotion:
+        """Takes the last promotion back: from the next run on what served before serves again.
+
+        Raises:
+            ModelError: The configured encoder itself serves.
+        """
+        with self._database.session_scope(write=True) as session:
+            undone = self._log.roll_back(base, reason, self._actor)
+            self._note(session, "rollback", undone, self._log.serving(base))
+        return undone
+
+    def _note(self, session: Session, what: str, entry: Promotion, serving: str) -> None:
+        subject = {"what": what, "model": entry.name, "hash": entry.hash, "serving": serving}
+        AuditLog(self._database).note_in(session.connection(), self._actor, Action.MODEL, entry.reason, subject)
 
 
 def serving_entry(data_dir: Path, base: str) -> Promotion | None:

@@ -14,6 +14,7 @@ from sqlalchemy import Row, Select, distinct, exists, func, select, true, update
 from sqlalchemy.orm import Session
 
 from reid_pipeline.configs.log import redact_url
+from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.box_codec import unpack_boxes
 from reid_pipeline.storage.calibrations import CalibrationRecord, read_calibrations, replace_calibrations
 from reid_pipeline.storage.corpus_store import CorpusStore
@@ -148,7 +149,7 @@ class Repository:
             source = _find_or_add_source(session, spec)
             if again:
                 check_removable(session, source.id, spec.location)
-                removed = remove_results(session, source.id)
+                removed = remove_results(session, source, AuditLog(self._database), self._access.name)
                 source.frames_committed, source.finished, source.start_us = 0, False, spec.start_us
             state = SourceState(source.id, source.start_us, source.frames_committed, source.finished)
         self._crops.delete(removed)

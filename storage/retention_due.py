@@ -15,17 +15,9 @@ from reid_pipeline.storage.corpus_queries import DAY_US
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.permissions import Access, Permission
 from reid_pipeline.storage.retention import Limits, written_us
-from reid_pipeline.storage.schema import (
-    Clip,
-    CorpusItem,
-    CorpusShard,
-    CorpusTracklet,
-    Crop,
-    Embedding,
-    Model,
-    Tracklet,
-)
+from reid_pipeline.storage.schema import Clip, Crop, Embedding, Model, Tracklet
 from reid_pipeline.storage.schema_governance import AuditEntry
+from reid_pipeline.storage.schema_learning import CorpusItem, CorpusShard, CorpusTracklet
 from reid_pipeline.storage.site_files import BACKUPS, REPORTS
 
 MOST: Final = 10_000

@@ -1,8 +1,10 @@
-"""The tables of a site.
+"""The tables of a site: its cameras, what they saw, and who that was.
 
 Times are integer microseconds since 1970 UTC (``*_us``). Numbers of tracklets and identities come from counters that
 only grow (`Camera.next_number`, `Site.next_identity`), so a number is never given twice, whatever was deleted. Row ids
 that other parts may keep (an index, a report) are ``AUTOINCREMENT`` for the same reason, or come from sequences.
+
+Those of learning are in `schema_learning`, those that account for people's data in `schema_governance`.
 
 These classes stay inside this package; the values that leave it are in `records`.
 
@@ -37,7 +39,6 @@ Microseconds = BigInteger()
 # The order of names is that of their code points, as in Python, whatever the language of a server is.
 Name = String().with_variant(String(collation="C"), "postgresql")
 _NEVER_REUSED = {"sqlite_autoincrement": True}  # PostgreSQL counts by sequences, which never go back
-_HAS_DIGEST = text("digest IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -246,7 +247,10 @@ class Clip(Base):
 
 
 class DataKey(Base):
-    """The key of one kind of what a camera gave on a day (since 1970, UTC), encrypted by the site's master key."""
+    """The key of one kind of what a camera gave on a day (since 1970, UTC), encrypted by the site's master key.
+
+    `encryption.Place` says what else a row may be about.
+    """
 
     __tablename__ = "data_keys"
 
@@ -352,104 +356,3 @@ class DecisionTracklet(Base):
         ForeignKey("tracklets.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     same: Mapped[bool]
-
-
-class CorpusOrigin(Base):
-    """Where tracklets of the corpus come from, as in `corpus_records.CorpusOrigin`.
-
-    The key tells a run and its camera, or the content that was imported; that says nothing about who is on it.
-    """
-
-    __tablename__ = "corpus_origins"
-    __table_args__ = (
-        UniqueConstraint("key"),  # is this in already?
-        _NEVER_REUSED,
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    camera_id: Mapped[int] = mapped_column(ForeignKey("cameras.id"))
-    key: Mapped[str]
-    start_us: Mapped[int] = mapped_column(Microseconds)
-    frames: Mapped[int]
-    finished: Mapped[bool]
-
-
-class CorpusTracklet(Base):
-    """A tracklet with crops in the corpus, of which it keeps what learning needs: it may outlive its `Tracklet`."""
-
-    __tablename__ = "corpus_tracklets"
-    __table_args__ = (
-        UniqueConstraint("origin_id", "number"),  # more of an imported tracklet
-        UniqueConstraint("tracklet_id"),  # the writer: more of a run's tracklet; open_source(again)
-        Index("ix_corpus_tracklets_time", "first_us"),  # tracklets and items, in order of time
-        _NEVER_REUSED,
-    )
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    origin_id: Mapped[int] = mapped_column(ForeignKey("corpus_origins.id"))
-    tracklet_id: Mapped[int | None] = mapped_column(ForeignKey("tracklets.id", ondelete="SET NULL"))
-    number: Mapped[int]
-    first_us: Mapped[int] = mapped_column(Microseconds)
-    last_us: Mapped[int] = mapped_column(Microseconds)
-
-
-class CorpusShard(Base):
-    """A file of `corpus_shards`: its day since 1970 and how many of its bytes count.
-
-    ``gaps`` marks one that has lost crops whose bytes may still be there.
-    """
-
-    __tablename__ = "corpus_shards"
-    __table_args__ = (
-        Index("ix_corpus_shards_day", "day"),  # the writer: the shard to append to; expire, shrink: the oldest
-        _NEVER_REUSED,
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    day: Mapped[int]
-    bytes: Mapped[int] = mapped_column(BigInteger())
-    gaps: Mapped[bool]
-
-
-class CorpusItem(Base):
-    """A crop of the corpus: bytes ``offset`` to ``offset + length`` of a shard."""
-
-    __tablename__ = "corpus_items"
-    __table_args__ = (
-        Index("ix_corpus_items_tracklet", "tracklet_id", "time_us"),  # items of tracklets in order of time
-        Index("ix_corpus_items_shard", "shard_id", "offset"),  # expire, shrink; the gaps of a shard
-        # add: which of these are stored already?
-        Index("ix_corpus_items_digest", "digest", sqlite_where=_HAS_DIGEST, postgresql_where=_HAS_DIGEST),
-    )
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    tracklet_id: Mapped[int] = mapped_column(RowId, ForeignKey("corpus_tracklets.id", ondelete="CASCADE"))
-    time_us: Mapped[int] = mapped_column(Microseconds)
-    shard_id: Mapped[int] = mapped_column(ForeignKey("corpus_shards.id"))
-    offset: Mapped[int] = mapped_column(BigInteger())
-    length: Mapped[int]
-    width: Mapped[int]
-    height: Mapped[int]
-    quality: Mapped[float]
-    digest: Mapped[int | None] = mapped_column(BigInteger())
-
-
-class LearningRun(Base):
-    """A call of a learning command, as in `learning_runs.LearningRun`."""
-
-    __tablename__ = "learning_runs"
-    __table_args__ = (_NEVER_REUSED,)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    status: Mapped[str]
-    started_us: Mapped[int] = mapped_column(Microseconds)
-    ended_us: Mapped[int | None] = mapped_column(Microseconds)
-    parent: Mapped[str | None]
-    model: Mapped[str | None]
-    promoted: Mapped[bool]
-    reason: Mapped[str | None]
-    seed: Mapped[int] = mapped_column(BigInteger())
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
-    code: Mapped[str]

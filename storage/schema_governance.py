@@ -136,7 +136,7 @@ class WatchEntry(Base):
 
 
 class WatchExample(Base):
-    """A vector of who is watched for, by one model; ``float32`` little endian. One of a tracklet goes with it."""
+    """A vector of who is watched for, by one model, as in `watch_vectors`. One of a tracklet goes with it."""
 
     __tablename__ = "watch_examples"
     __table_args__ = (

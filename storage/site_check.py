@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, literal, select, text
 
-from reid_pipeline.storage.audit_log import AuditLog
+from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.clips import ClipFiles
 from reid_pipeline.storage.corpus_shards import ShardFiles, ShardName, ShardReader
 from reid_pipeline.storage.corpus_store import CorpusStore
@@ -21,9 +21,10 @@ from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.encryption import SEALED
 from reid_pipeline.storage.erasure import Erasures
-from reid_pipeline.storage.permissions import MACHINE_ACCESS
-from reid_pipeline.storage.schema import Base, Clip, CorpusShard, Crop, Embedding
-from reid_pipeline.storage.schema_governance import Erasure
+from reid_pipeline.storage.permissions import MACHINE_ACCESS, Access, Permission
+from reid_pipeline.storage.schema import Base, Clip, Crop, Embedding
+from reid_pipeline.storage.schema_governance import Erasure, WatchExample
+from reid_pipeline.storage.schema_learning import CorpusShard
 
 _SHOWN: Final = 5
 
@@ -67,14 +68,19 @@ def check_site(database: Database) -> tuple[Finding, ...]:
     return tuple(each for each in found if each.count)
 
 
-def mend_site(database: Database) -> None:
-    """Removes what `check_site` finds and can be mended. Call it under `Database.lock_for_all`."""
-    for table in (Crop, Clip):
-        _remove_rows_without_file(database, table)
-    CropStore(database.data_dir).delete_except({path for _, path in _rows(database, Crop)})
-    ClipFiles(database.data_dir).delete_except({path for _, path in _rows(database, Clip)})
+def mend_site(database: Database, access: Access) -> None:
+    """Removes what `check_site` finds and can be mended, as somebody asked for. Call it under `Database.lock_for_all`.
+
+    Raises:
+        NotAllowed: They may not.
+    """
+    access.require_all_cameras(Permission.KEEP)
+    gone = {f"{table.__tablename__} without file": _remove_rows_without_file(database, table) for table in (Crop, Clip)}
+    gone["pictures"] = CropStore(database.data_dir).delete_except({path for _, path in _rows(database, Crop)})
+    gone["footage"] = ClipFiles(database.data_dir).delete_except({path for _, path in _rows(database, Clip)})
     CorpusStore(database).recover()
-    Erasures(database, MACHINE_ACCESS).recover()
+    gone["erasures"] = len(Erasures(database, MACHINE_ACCESS).recover())
+    AuditLog(database).note(access.name, Action.MEND, "", {what: count for what, count in gone.items() if count})
 
 
 def measure_site(database: Database) -> SiteSizes:
@@ -141,10 +147,11 @@ def _check_encryption(database: Database) -> Iterator[Finding]:
     for what, table in (("crops", Crop), ("clips", Clip)):
         plain = sorted(path for _, path in _rows(database, table) if not _is_sealed(database.data_dir / path))
         yield _in_the_clear(what, len(plain), plain)
-    sealed = func.substr(Embedding.vector, 1, len(SEALED)) == literal(SEALED)
-    with database.session_scope() as session:
-        vectors = session.scalar(select(func.count()).select_from(Embedding).where(~sealed)) or 0
-    yield _in_the_clear("embeddings", vectors)
+    for what, vectors in (("embeddings", Embedding), ("examples of watch lists", WatchExample)):
+        sealed = func.substr(vectors.vector, 1, len(SEALED)) == literal(SEALED)
+        with database.session_scope() as session:
+            count = session.scalar(select(func.count()).select_from(vectors).where(~sealed)) or 0
+        yield _in_the_clear(what, count)
     with ShardReader(ShardFiles(database.data_dir)) as reader:
         items = CorpusStore(database).items()
         begins = (reader.read(ShardName(item.shard, item.day), item.offset, len(SEALED)) for item in items)
@@ -170,11 +177,12 @@ def _rows(database: Database, table: type[Crop | Clip]) -> list[tuple[int, str]]
         return [(row.id, row.path) for row in session.execute(select(table.id, table.path))]
 
 
-def _remove_rows_without_file(database: Database, table: type[Crop | Clip]) -> None:
+def _remove_rows_without_file(database: Database, table: type[Crop | Clip]) -> int:
     gone = [row for row, path in _rows(database, table) if not (database.data_dir / path).is_file()]
     for begin in range(0, len(gone), 500):
         with database.session_scope(write=True) as session:
             session.execute(delete(table).where(table.id.in_(gone[begin : begin + 500])))
+    return len(gone)
 
 
 def _bytes_of(path: Path) -> int:

@@ -25,10 +25,10 @@ from reid_pipeline.storage.audit_log import Action, AuditLog
 from reid_pipeline.storage.database import Database
 from reid_pipeline.storage.errors import UnknownRecord, WatchRefused
 from reid_pipeline.storage.permissions import ALLOWED, Access, Permission
-from reid_pipeline.storage.row_ids import RowIds
-from reid_pipeline.storage.schema import Identity, Model
+from reid_pipeline.storage.schema import Identity
 from reid_pipeline.storage.schema_governance import Case, WatchAlert, WatchEntry, WatchExample
 from reid_pipeline.storage.settlement import survivor_of
+from reid_pipeline.storage.watch_vectors import Example, count_examples, read_examples, remove_examples, store_examples
 
 LONGEST_US: Final = 30 * 86_400_000_000  # from the proposal to its end
 MOST_WRONG: Final = 0.5  # of the alerts
@@ -42,15 +42,6 @@ class WatchState(StrEnum):
     EXPIRED = "expired"
     ENDED = "ended"
     CASE_CLOSED = "case closed"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """How somebody looks to a model: ``(D,) float32`` of norm 1; `tracklet` where it is of one, and goes with it."""
-
-    model_hash: str
-    vector: NDArray[np.float32]
-    tracklet: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +150,7 @@ class WatchLists:
                 "expires_us": proposal.expires_us,
             }
             entry: int = connection.execute(insert(WatchEntry).values(values).returning(WatchEntry.id)).scalar_one()
-            _store_examples(connection, entry, proposal.examples)
+            store_examples(connection, self._database.vault, entry, proposal.examples)
             about = {"case": proposal.case, "identity": values["identity"], "rate": proposal.rate}
             self._note(connection, proposal.reason, entry, "propose", **about)
             return entry
@@ -186,7 +177,7 @@ class WatchLists:
             self._note(connection, reason, entry, "approve")
 
     def end(self, entry: int, reason: str = "") -> None:
-        """Ends an entry and removes its examples; its alerts stay as long as what they are about.
+        """Ends an entry and removes its examples, their key too; its alerts stay as long as what they are about.
 
         Raises:
             NotAllowed: They may neither add nor approve.
@@ -197,8 +188,10 @@ class WatchLists:
             connection = session.connection()
             if _find(session, entry).ended_us is not None:
                 raise WatchRefused(f"entry {entry}: was ended before")
-            end_entries(connection, [entry], self._access.name, self._now_us())
+            removed = end_entries(connection, [entry], self._access.name, self._now_us())
             self._note(connection, reason, entry, "end")
+        if removed:
+            self._database.forget_writes()
 
     def read(self) -> tuple[WatchRecord, ...]:
         """All entries, by number.
@@ -209,7 +202,7 @@ class WatchLists:
         self._require_any()
         with self._database.session_scope() as session:
             connection = session.connection()
-            examples = _count_examples(connection)
+            examples = count_examples(connection)
             survivors = func.coalesce(Identity.merged_into, Identity.id)
             rows = session.execute(
                 select(WatchEntry, Case.closed_us.is_(None), survivors)
@@ -259,20 +252,19 @@ def read_active(database: Database, now_us: int) -> tuple[ActiveEntry, ...]:
     open_cases = select(Case.id).where(Case.closed_us.is_(None))
     agreed = entry.approved_us.is_not(None) & entry.case_id.in_(open_cases)
     active = (entry.expires_us > now_us, entry.ended_us.is_(None), agreed)
+    query = select(entry.id, entry.rate, survivor).outerjoin(Identity, Identity.id == entry.identity).where(*active)
     with database.session_scope() as session:
-        connection = session.connection()
-        rows = connection.execute(
-            select(entry.id, entry.rate, survivor).outerjoin(Identity, Identity.id == entry.identity).where(*active)
-        )
-        return tuple(ActiveEntry(*row, _read_examples(connection, row.id)) for row in sorted(rows, key=itemgetter(0)))
+        rows = sorted(session.execute(query), key=itemgetter(0))
+        return tuple(ActiveEntry(*row, read_examples(session, database.vault, row.id)) for row in rows)
 
 
-def end_entries(connection: Connection, entries: Sequence[int], actor: str, now_us: int) -> None:
-    """Ends entries that have not ended, and removes the examples of all of them."""
-    if entries:
-        going = WatchEntry.id.in_(entries) & WatchEntry.ended_us.is_(None)
-        connection.execute(update(WatchEntry).where(going).values(ended_us=now_us, ended_by=actor))
-        connection.execute(delete(WatchExample).where(WatchExample.entry_id.in_(entries)))
+def end_entries(connection: Connection, entries: Sequence[int], actor: str, now_us: int) -> int:
+    """Ends entries that have not ended, and removes the examples of all of them; tells how many examples."""
+    if not entries:
+        return 0
+    going = WatchEntry.id.in_(entries) & WatchEntry.ended_us.is_(None)
+    connection.execute(update(WatchEntry).where(going).values(ended_us=now_us, ended_by=actor))
+    return remove_examples(connection, entries)
 
 
 def forget_watched(
@@ -299,45 +291,13 @@ def expire_watched(connection: Connection, now_us: int, before_us: int | None) -
     """Removes the examples of entries that are over, and entries that were over before a time; tells how many rows."""
     closed = select(Case.id).where(Case.closed_us.is_not(None))
     over = or_(WatchEntry.ended_us.is_not(None), WatchEntry.expires_us <= now_us, WatchEntry.case_id.in_(closed))
-    examples = delete(WatchExample).where(WatchExample.entry_id.in_(select(WatchEntry.id).where(over)))
-    removed = connection.execute(examples).rowcount
+    removed = remove_examples(connection, select(WatchEntry.id).where(over))
     if before_us is None:
         return removed
     long_over = over & (func.coalesce(WatchEntry.ended_us, WatchEntry.expires_us) < before_us)
     entries = select(WatchEntry.id).where(long_over)
     connection.execute(delete(WatchAlert).where(WatchAlert.entry_id.in_(entries)))
     return removed + connection.execute(delete(WatchEntry).where(long_over)).rowcount
-
-
-def _store_examples(connection: Connection, entry: int, examples: Sequence[Example]) -> None:
-    rows = RowIds()
-    values = [
-        {
-            "entry_id": entry,
-            "model_id": rows.model(connection, each.model_hash),
-            "tracklet_id": None if each.tracklet is None else rows.tracklet(connection, *each.tracklet),
-            "vector": each.vector.astype("<f4").tobytes(),
-        }
-        for each in examples
-    ]
-    if values:
-        connection.execute(insert(WatchExample), values)
-
-
-def _read_examples(connection: Connection, entry: int) -> dict[str, NDArray[np.float32]]:
-    query = select(Model.hash, WatchExample.vector).join(Model, Model.id == WatchExample.model_id)
-    found: dict[str, list[NDArray[np.float32]]] = {}
-    for model_hash, vector in connection.execute(query.where(WatchExample.entry_id == entry).order_by(WatchExample.id)):
-        found.setdefault(model_hash, []).append(np.frombuffer(vector, "<f4").astype(np.float32))
-    return {model_hash: np.stack(vectors) for model_hash, vectors in found.items()}
-
-
-def _count_examples(connection: Connection) -> dict[int, dict[str, int]]:
-    query = select(WatchExample.entry_id, Model.hash, func.count()).join(Model, Model.id == WatchExample.model_id)
-    found: dict[int, dict[str, int]] = {}
-    for entry, model_hash, count in connection.execute(query.group_by(WatchExample.entry_id, Model.hash)):
-        found.setdefault(entry, {})[model_hash] = count
-    return found
 
 
 def _record(row: WatchEntry, state: WatchState, identity: int | None, examples: Mapping[str, int]) -> WatchRecord:

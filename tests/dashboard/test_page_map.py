@@ -9,6 +9,7 @@ import pytest
 from reid_pipeline.dashboard import page_map
 from reid_pipeline.dashboard.site_map import Placed, all_places
 from reid_pipeline.pipeline.events import Event, EventFile, iso_time
+from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.floor_plan import FloorPlans, Place
 from reid_pipeline.storage.permissions import Access, Role
@@ -116,6 +117,7 @@ def test_cameras_are_placed(data, monkeypatch):
         check_clean(test.run())
         with open_database(data, create=False) as database:
             assert FloorPlans(database, ADMIN).places() == {"hall": Place(x, 0.9)}
+            assert [each.subject["x"] for each in AuditLog(database).read()] == ([0.1] if x == 0.1 else [0.1, 0.2])
 
 
 def test_cameras_that_nobody_placed_stand_in_a_circle():

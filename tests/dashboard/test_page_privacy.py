@@ -165,7 +165,11 @@ def confirm(page, reason, typed):
 def test_a_person_is_erased_once_it_is_typed_and_the_report_is_shown(site):
     page = check_clean(preview(site))
     assert {each.label: each.value for each in page.metric}["Tracklets"] == "2"
-    for reason, typed, said in (("", "erase 2", "Say why"), ("asked for", "erase 3", "to confirm"), ("x", "", "Type")):
+    for reason, typed, said in (
+        ("", "erase 2", "expected a reason"),
+        ("asked for", "erase 3", "to confirm"),
+        ("x", "", "Type"),
+    ):
         assert said in confirm(page, reason, typed).error[0].value
     with open_database(site) as database:
         assert Overview(database, MACHINE_ACCESS).count() == 4
@@ -193,7 +197,7 @@ def test_what_a_case_holds_cannot_be_erased(site):
         cases = Cases(database, ADMIN)
         cases.hold(cases.open("theft", "report 12"), Hold(2))
     page = preview(site)
-    assert "holds 2 tracklets" in page.warning[0].value
+    assert "2 of 2 tracklets are held by an open case: close it first" in page.warning[0].value
     assert "Erase for good" not in [each.label for each in page.button]
 
 

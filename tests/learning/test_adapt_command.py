@@ -26,6 +26,8 @@ from reid_pipeline.learning.memory import read_memory  # noqa: E402
 from reid_pipeline.learning.pixels import input_card  # noqa: E402
 from reid_pipeline.pipeline.cli import run_command_line  # noqa: E402
 from reid_pipeline.pipeline.serving import SiteModels  # noqa: E402
+from reid_pipeline.storage.actor import current_user  # noqa: E402
+from reid_pipeline.storage.audit_log import Action, AuditLog  # noqa: E402
 from reid_pipeline.storage.corpus_records import CorpusCrop, ImportedTracklet  # noqa: E402
 from reid_pipeline.storage.corpus_store import CorpusStore  # noqa: E402
 from reid_pipeline.storage.database import open_database  # noqa: E402
@@ -150,6 +152,10 @@ def test_what_is_better_serves_and_is_adapted_next(adapted, encoder, tmp_path):
         encoder.identity,
         "it was told to",
     )
+    with open_database(folder) as database:
+        [noted] = [each for each in AuditLog(database).read() if each.action == Action.MODEL]
+    assert (noted.actor, noted.reason) == (current_user(), "it was told to")
+    assert noted.subject["hash"] == model.identity
     base, serving = module._find_encoders(site, str(encoder.graph.parent))
     assert (base.identity, serving.identity) == (encoder.identity, model.identity)
     shutil.rmtree(model.graph.parent)

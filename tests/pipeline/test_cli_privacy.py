@@ -54,10 +54,24 @@ def test_nobody_is_erased_without_a_yes(site, monkeypatch, capfd):
     assert run_command_line(words) == 1
 
     out, err = capfd.readouterr()
-    assert "2 tracklets of 2" in out
+    assert "Of person 2. Videos of their cameras" in out
+    rows = [line.split() for line in out.splitlines() if line.strip()]
+    assert [row[:2] for row in rows if row[0] in ("Tracklets", "Vectors")] == [["Tracklets", "2"], ["Vectors", "2"]]
     assert "Nothing was erased" in err
     assert run_command_line([*words, "--json"]) == 2
     assert call(site, "erase", "--identity", "2", "--reason", "x", "--yes")["tracklets"] == 2
+
+
+def test_what_cannot_be_erased_is_said_before_anybody_is_asked(site, monkeypatch, capfd):
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: pytest.fail("was asked"))
+    case = call(site, "case", "open", "theft", "--reason", "report 12")["case"]
+    call(site, "case", "hold", str(case), "--identity", "2")
+    words = ["erase", "--identity", "2", "--data", str(site.data_dir)]
+
+    assert run_command_line([*words, "--reason", "x"]) == 2
+    assert "2 of 2 tracklets are held by an open case: close it first" in capfd.readouterr().err
+    assert run_command_line([*words, "--reason", " ", "--yes"]) == 2
+    assert "expected a reason: an erasure has to be accounted for" in capfd.readouterr().err
 
 
 def test_one_target_is_wanted(site, capfd):

@@ -114,6 +114,7 @@ def test_nothing_to_roll_back(site):
         open_site_models(site.data_dir, None).roll_back("")
     with pytest.raises(ModelError, match="nothing to roll back"):
         SiteModels(site.data_dir, site.base).roll_back("")
+    assert not (site.data_dir / "site.db").exists()  # and no site is made for it
 
 
 def test_a_run_uses_what_was_promoted_and_says_so(scene, tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
+
 import cv2
 import pytest
 
 from reid_pipeline.pipeline.cli import run_command_line
+from reid_pipeline.storage.master_key import write_key
 from tests.pipeline.identity_site import CommandSite
 from tests.pipeline.run_site import RunSite
 from tests.scene import LOW, PERSON_HEIGHT, PERSON_WIDTH, WALKS, Scene, render
@@ -13,10 +16,14 @@ from tests.scene import LOW, PERSON_HEIGHT, PERSON_WIDTH, WALKS, Scene, render
 CASE = ["--case", 1, "--reason", "report 12"]
 
 
-@pytest.fixture
-def runs(tmp_path, scene: Scene, capfd) -> RunSite:
-    """The scene of which half was read."""
-    site = RunSite(tmp_path / "site", scene.settings)
+@pytest.fixture(params=["in the clear"])
+def runs(request, tmp_path, scene: Scene, capfd) -> RunSite:
+    """The scene of which half was read; also on a site that is encrypted."""
+    where = {}
+    if request.param == "encrypted":
+        write_key(tmp_path / "key")
+        where = {"site": {"master_key": "../key"}}
+    site = RunSite(tmp_path / "site", scene.settings | where)
     assert site.run("--max-frames", "40") == 0
     capfd.readouterr()
     return site
@@ -75,6 +82,7 @@ def test_from_the_proposal_to_the_alert_that_somebody_acknowledges(runs, site, c
     assert "Acknowledged 1" in site.text("watch", "acknowledge", 1)
 
 
+@pytest.mark.parametrize("runs", ["in the clear", "encrypted"], indirect=True)
 def test_who_looks_like_a_picture_and_a_sighting(runs, site, tmp_path, capfd):
     """Person 2 of the hall is met at the door, where the others are not taken for them."""
     photo, box = picture_of_second(tmp_path)
@@ -86,6 +94,11 @@ def test_who_looks_like_a_picture_and_a_sighting(runs, site, tmp_path, capfd):
 
     assert runs.run("--again") == 0  # takes the sighting, whose example goes with it; the picture's stays
     capfd.readouterr()
+    removed = [each for each in site.call("audit", "list")[1]["entries"] if each["action"] == "again"]
+    assert {(each["actor"], each["subject"]["camera"]) for each in removed} == {
+        (getpass.getuser(), "hall"),
+        (getpass.getuser(), "door"),
+    }
     [entry] = site.call("watch", "list")[1]["entries"]
     assert (entry["state"], list(entry["examples"].values())) == ("active", [1])
     alerts = site.call("watch", "alerts")[1]["alerts"]
@@ -94,7 +107,10 @@ def test_who_looks_like_a_picture_and_a_sighting(runs, site, tmp_path, capfd):
     lines = [(each["camera"], each["tracklet"]) for each in runs.events() if each["type"] == "alert"]
     assert sorted(lines) == sorted((each["camera"], each["tracklet"]) for each in alerts)
 
+    sealed = [row[0] == 1 for row in runs.query("SELECT substr(vector, 1, 2) = CAST('R1' AS BLOB) FROM watch_examples")]
+    assert sealed == ["site.master_key" in runs.summary()["settings"]]
     assert site.call("watch", "end", 1)[0] == 0
+    assert runs.query("SELECT count(*) FROM data_keys WHERE kind = 'watch examples'") == [(0,)]
     assert "ended" in site.text("watch", "list")
 
 

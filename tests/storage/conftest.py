@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from reid_pipeline.storage.crop_store import CropStore
-from reid_pipeline.storage.database import Database, open_database
+from reid_pipeline.storage.database import Database, open_configured, open_database
+from reid_pipeline.storage.master_key import write_key
 from reid_pipeline.storage.records import (
     BoxRun,
     Changes,
@@ -101,11 +102,35 @@ class SampleSite:
         return {path.relative_to(self.data_dir).as_posix() for path in found if path.is_file()}
 
 
+def open_sample(database: Database) -> SampleSite:
+    """A site with one run, in a database that is open."""
+    crops = CropStore(database.data_dir, database.vault)
+    repository = Repository(database, crops)
+    run_id = repository.begin_run({"detector": {"min_confidence": 0.4}}, {"reid": "m1"}, NOON_US)
+    repository.register_model(ModelRecord("m1", "encoder", "reid", "MIT"))
+    return SampleSite(database.data_dir, database, crops, repository, run_id)
+
+
 @pytest.fixture
 def site(tmp_path, database_url):
     with open_database(tmp_path / "data", database_url) as database:
-        crops = CropStore(database.data_dir)
-        repository = Repository(database, crops)
-        run_id = repository.begin_run({"detector": {"min_confidence": 0.4}}, {"reid": "m1"}, NOON_US)
-        repository.register_model(ModelRecord("m1", "encoder", "reid", "MIT"))
-        yield SampleSite(database.data_dir, database, crops, repository, run_id)
+        yield open_sample(database)
+
+
+@pytest.fixture
+def key(tmp_path):
+    """The file of a master key."""
+    path = tmp_path / "master.key"
+    write_key(path)
+    return path
+
+
+@pytest.fixture
+def sealed(tmp_path, database_url, key):
+    """A site that is encrypted, with the people of `stored_people` in it; on both kinds of database."""
+    from tests.storage.stored_people import fill
+
+    with open_configured(tmp_path / "data", database_url, master_key=str(key)) as database:
+        site = open_sample(database)
+        fill(site)
+        yield site

@@ -296,7 +296,7 @@ def test_what_is_left_over_is_found_and_mended(site):
         "footage that no clip names": 1,
     }
 
-    mend_site(site.database)
+    mend_site(site.database, ADA)
 
     assert check_site(site.database) == ()
     assert kept(site) == [whole.path]

@@ -27,37 +27,13 @@ from reid_pipeline.storage.retention import Limits, Retention
 from reid_pipeline.storage.site_check import check_site
 from reid_pipeline.storage.tracklet_views import ViewFilter
 from reid_pipeline.storage.vector_index_sync import SiteIndex, index_folder
-from tests.storage.conftest import NOON_US, SampleSite
+from tests.storage.conftest import NOON_US, open_sample
 from tests.storage.stored_people import DAY_US, PEOPLE, fill, secret, time_of, traces, vector
 
 ALL = range(1, 2 * PEOPLE + 1)
 LAST_DAY = time_of(2 * PEOPLE)
 DAY = NOON_US // DAY_US
-
-
-@pytest.fixture
-def key(tmp_path):
-    """The file of a master key."""
-    path = tmp_path / "master.key"
-    write_key(path)
-    return path
-
-
-@pytest.fixture
-def sealed(tmp_path, database_url, key):
-    """A site that is encrypted, with people in it; on both kinds of database."""
-    with open_configured(tmp_path / "data", database_url, master_key=str(key)) as database:
-        site = open_sample(database)
-        fill(site)
-        yield site
-
-
-def open_sample(database):
-    crops = CropStore(database.data_dir, database.vault)
-    repository = Repository(database, crops)
-    run_id = repository.begin_run({}, {"reid": "m1"}, NOON_US)
-    repository.register_model(ModelRecord("m1", "encoder", "reid", "MIT"))
-    return SampleSite(database.data_dir, database, crops, repository, run_id)
+OF_DAYS = frozenset(Kind) - {Kind.WATCH}
 
 
 def open_vault(site):
@@ -76,7 +52,7 @@ def forget(site, **limits):
 
 def keys(site):
     rows = site.rows("SELECT kind, day FROM data_keys ORDER BY kind, day")
-    return {kind: [day - DAY for each, day in rows if each == kind] for kind in Kind}
+    return {kind: [day - DAY for each, day in rows if each == kind] for kind in OF_DAYS}
 
 
 class TestStored:

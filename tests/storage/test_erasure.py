@@ -140,7 +140,7 @@ def test_what_a_case_holds_is_not_erased(stored):
     cases = Cases(stored.database, Access("ada", Role.ADMIN))
     cases.hold(cases.open("theft", "report 12"), Hold(identity=2))
 
-    with pytest.raises(ErasureRefused, match="2 of 2 tracklets are held"):
+    with pytest.raises(ErasureRefused, match="2 of 2 tracklets are held by an open case: close it first"):
         erase(stored, identity=2)
 
     assert all(traces(stored, number) for number in HERS)
@@ -159,6 +159,13 @@ def test_nothing_cannot_be_erased(stored, target, error):
         erase(stored, **target)
 
     assert stored.rows("SELECT count(*) FROM erasures") == [(0,)]
+
+
+def test_an_erasure_without_a_reason_is_refused(stored):
+    with pytest.raises(ErasureRefused, match="expected a reason"):
+        Erasures(stored.database, Access("ada", Role.ADMIN)).erase(Target(identity=2), " ")
+
+    assert all(traces(stored, number) for number in HERS)
 
 
 def test_imported_crops_do_not_come_back(site):

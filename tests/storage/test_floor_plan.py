@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.errors import InputError, NotAllowed
 from reid_pipeline.storage.floor_plan import FloorPlans, Place, encode_plan, size_of_plan
 from reid_pipeline.storage.permissions import Access, Role
@@ -32,6 +33,10 @@ def test_a_plan_is_kept_replaced_and_removed(site):
     plans.remove()
     assert plans.picture() is None
     assert plans.places() == {"hall": Place(0.25, 1.0)}
+    log = [(each.actor, each.action, dict(each.subject)) for each in AuditLog(site.database).read()]
+    placed = {"what": "place", "camera": "hall", "x": 0.25, "y": 1.0}
+    done = ({"what": "replace"}, {"what": "replace"}, placed, {"what": "remove"})
+    assert log == [("ada", "plan", each) for each in done]
 
 
 def test_cameras_are_placed_and_moved(site):

@@ -9,7 +9,7 @@ from reid_pipeline.storage.promotions import PromotionLog
 from reid_pipeline.storage.site_files import REPORTS
 from tests.storage.stored_people import PEOPLE, fill, secret
 
-ADMIN = Access("root", Role.ADMIN)
+ADMIN = Access("ada", Role.ADMIN)
 LINE = (
     '{"time": "2026-01-01T00:00:00.000Z", "actor": "night", "action": "promote", "base": "b", "name": "%s", '
     '"hash": "%s", "lineage": ["b"], "previous": "b", "reason": "better"}\n'
@@ -45,9 +45,9 @@ def test_a_rollback_is_one_step_and_accounted_for(site, promoted):
     assert promoted.roll_back("b", "worse at the door").name == "two"
     assert [each.name for each in promoted.promoted("b")] == ["one"]
     entry = list(AuditLog(site.database).read())[-1]
-    assert (entry.actor, entry.action, entry.reason) == ("root", "model", "worse at the door")
+    assert (entry.actor, entry.action, entry.reason) == ("ada", "model", "worse at the door")
     assert dict(entry.subject) == {"what": "rollback", "model": "two", "hash": "h2", "serving": "h1"}
-    assert PromotionLog(site.data_dir).read()[-1].actor == "root"
+    assert PromotionLog(site.data_dir).read()[-1].actor == "ada"
     promoted.roll_back("b", "")
     with pytest.raises(ModelError):
         promoted.roll_back("b", "")

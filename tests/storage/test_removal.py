@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.cases import Cases, Hold
 from reid_pipeline.storage.errors import ErasureRefused
 from reid_pipeline.storage.permissions import Access, Role
@@ -41,6 +42,14 @@ def test_again_removes_what_the_source_gave_and_nothing_else(twice):
         assert sorted(twice.rows(left.format(table, key))) == [("door", 1), ("hall", 3)]
     assert twice.files() == {"crops/hall/2025-11-20/3_1.jpg", "crops/door/2025-11-20/1_1.jpg"}
     assert twice.source(fingerprint="f2").frames_committed == 10
+
+
+def test_again_is_accounted_for_where_anything_goes(twice):
+    twice.source(again=True)
+    twice.source(again=True)  # nothing is left by then
+    (entry,) = AuditLog(twice.database).read()
+    assert (entry.actor, entry.action) == ("machine", "again")
+    assert entry.subject == {"camera": "hall", "source": 1, "tracklets": 2, "crops": 2}
 
 
 def test_again_marks_identities_without_a_tracklet_and_keeps_the_log(twice):

@@ -1,10 +1,14 @@
 import pytest
 
+from reid_pipeline.storage.audit_log import AuditLog
 from reid_pipeline.storage.erasure import Erasures
 from reid_pipeline.storage.erasure_plan import Target
+from reid_pipeline.storage.errors import NotAllowed
 from reid_pipeline.storage.permissions import Access, Role
 from reid_pipeline.storage.site_check import check_site, measure_site, mend_site
 from tests.storage.stored_people import fill
+
+ADA = Access("ada", Role.ADMIN)
 
 
 @pytest.fixture
@@ -32,12 +36,21 @@ def test_what_is_left_over_is_found_and_mended(stored):
         "files of the corpus that no row names": 1,
     }
 
-    mend_site(stored.database)
+    mend_site(stored.database, ADA)
 
     assert findings(stored) == {}
     assert len(stored.files()) == 5
     assert stored.rows("SELECT count(*) FROM crops") == [(5,)]
     assert stored.rows("SELECT count(*) FROM embeddings") == [(6,)]
+    (entry,) = AuditLog(stored.database).read()
+    assert (entry.actor, entry.action, entry.subject) == ("ada", "mend", {"crops without file": 1, "pictures": 1})
+
+
+def test_who_may_mend(stored):
+    for role in set(Role) - {Role.PRIVACY_OFFICER, Role.ADMIN}:
+        with pytest.raises(NotAllowed):
+            mend_site(stored.database, Access("bo", role))
+    assert list(AuditLog(stored.database).read()) == []
 
 
 def test_an_erasure_that_was_broken_off_is_found_and_ended(stored, monkeypatch):
@@ -46,11 +59,11 @@ def test_an_erasure_that_was_broken_off_is_found_and_ended(stored, monkeypatch):
 
     monkeypatch.setattr(Erasures, "_erase_rows", die)
     with pytest.raises(KeyboardInterrupt):
-        Erasures(stored.database, Access("ada", Role.ADMIN)).erase(Target(identity=2), "x")
+        Erasures(stored.database, ADA).erase(Target(identity=2), "x")
     monkeypatch.undo()
     assert findings(stored)["erasures that were broken off"] == 1
 
-    mend_site(stored.database)
+    mend_site(stored.database, ADA)
 
     assert findings(stored) == {}
     assert stored.rows("SELECT count(*) FROM tracklets") == [(4,)]
@@ -59,7 +72,7 @@ def test_an_erasure_that_was_broken_off_is_found_and_ended(stored, monkeypatch):
 def test_lost_bytes_cannot_be_mended(stored):
     next((stored.data_dir / "corpus").rglob("*.jpegs")).write_bytes(b"")
 
-    mend_site(stored.database)
+    mend_site(stored.database, ADA)
 
     (found,) = check_site(stored.database)
     assert (found.what, found.mendable) == ("files of the corpus that have lost bytes", False)

@@ -14,7 +14,8 @@ from reid_pipeline.storage.permissions import ALLOWED, MACHINE_ACCESS, Access, P
 from reid_pipeline.storage.records import Changes, ModelRecord, NewAlert
 from reid_pipeline.storage.retention import Limits, Retention
 from reid_pipeline.storage.watch_alerts import AlertFilter, WatchAlerts
-from reid_pipeline.storage.watch_lists import LONGEST_US, Example, Proposal, WatchLists, WatchState, read_active
+from reid_pipeline.storage.watch_lists import LONGEST_US, Proposal, WatchLists, WatchState, read_active
+from reid_pipeline.storage.watch_vectors import Example
 from tests.storage.stored_people import DAY_US, fill, time_of, vector
 
 NOW_US = 4_000_000_000_000_000  # in the year 2096: retention goes by the real clock
