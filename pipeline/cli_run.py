@@ -75,6 +75,10 @@ def bench_association(
 def bench_search(
     n: Annotated[int, typer.Option("--n", min=1_000, help="How many embeddings there are.", metavar="N")] = 1_000_000,
     dim: Annotated[int, typer.Option(min=2, help="Numbers of each.", metavar="D")] = 256,
+    beside: Annotated[
+        str | None,
+        typer.Option(help="A PostgreSQL with pgvector, as postgresql://..., to ask the same.", metavar="URL"),
+    ] = None,
     json_output: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -82,4 +86,4 @@ def bench_search(
     start_output(json_output=json_output, verbose=verbose)
     from reid_pipeline.pipeline.bench_search import bench_search_command
 
-    raise typer.Exit(bench_search_command(n, dim, json_output=json_output))
+    raise typer.Exit(bench_search_command(n, dim, beside=beside, json_output=json_output))

@@ -131,8 +131,12 @@ class PostgresqlDialect:
         return _text(given) or os.environ.get(PASSWORD_VARIABLE)
 
 
-def parse_url(url: str) -> URL:
+def parse_url(url: str, setting: str = "site.database") -> URL:
     """Reads a URL such as ``postgresql://reid@db.example.org:5432/site``.
+
+    Args:
+        url: What was given.
+        setting: Where, for the message.
 
     Raises:
         DatabaseUnavailable: It is none, or the driver is not installed. The message does not quote the URL.
@@ -140,9 +144,9 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise _not_a_url() from error
+        raise _not_a_url(setting) from error
     if parsed.drivername not in ("postgresql", "postgres") or not parsed.database:
-        raise _not_a_url()
+        raise _not_a_url(setting)
     _require_driver()
     return parsed.set(drivername="postgresql")
 
@@ -205,8 +209,8 @@ def _require_driver() -> None:
         ) from error
 
 
-def _not_a_url() -> DatabaseUnavailable:
-    return DatabaseUnavailable("site.database: no URL of a database: expected postgresql://USER@HOST/DATABASE")
+def _not_a_url(setting: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"{setting}: no URL of a database: expected postgresql://USER@HOST/DATABASE")
 
 
 def _text(value: str | tuple[str, ...] | None) -> str:

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from reid_pipeline.storage import vector_index_ivf, vector_quick, vector_segment
+from reid_pipeline.storage import vector_index_ivf, vector_segment
 from reid_pipeline.storage.errors import StorageError
 from reid_pipeline.storage.vector_codes import decode
 from reid_pipeline.storage.vector_index import EVERYBODY, NOBODY, Entries, IndexFilter, join_entries
@@ -33,10 +33,9 @@ FILTERS = {
 
 @pytest.fixture
 def small(monkeypatch):
-    """Segments of a hundred and more, with quick codes."""
+    """Segments of a hundred and more."""
     monkeypatch.setattr(vector_index_ivf, "SEAL_ROWS", 100)
     monkeypatch.setattr(vector_index_ivf, "MOST_ROWS", 1_600)
-    monkeypatch.setattr(vector_quick, "QUICK_ROWS", 150)
 
 
 class OnProcessor:
@@ -193,7 +192,6 @@ class TestSegments:
         index, _ = grown(np.random.default_rng(0))
         assert [len(each) for each in index.segments] == [400, 400, 100, 100]
         assert len(index.newest) == 0
-        assert [each.quick is not None for each in index.segments] == [True, True, False, False]
 
     def test_none_becomes_larger_than_the_largest(self, small):
         index, plain = grown(np.random.default_rng(0), 3_500)
@@ -269,24 +267,52 @@ class TestSegments:
         assert [len(each) for each in index.segments] == [200]
         check_same(index, plain, np.random.default_rng(1))
 
-    def test_quick_codes_find_the_nearest_of_many(self, monkeypatch):
+    def test_a_first_look_finds_the_nearest_of_many(self, monkeypatch):
         """Recall of ten among 20,000 strangers, with and without a filter by time that cuts the cameras."""
+        monkeypatch.setattr(vector_index_ivf, "LIKELY", 4_000)
         rng = np.random.default_rng(0)
         entries = draw(rng, 1, 20_000, dim=64)
         index = SegmentedIndex(64, [build_segment(entries)])
-        assert index.segments[0].quick is not None
         queries = units(rng, 40, 64)
-        for wanted in (EVERYBODY, IndexFilter(since_us=6_000 * SECOND_US), IndexFilter((1,))):
+        for wanted in (EVERYBODY, IndexFilter(since_us=6_000 * SECOND_US), IndexFilter((1, 2))):
             kept = wanted.keeps(entries.cameras, entries.times_us)
             truth = ExactIndex(64)
             truth.add(entries.only(kept))
             pairs = zip(index.search(queries, 10, wanted), truth.search(queries, 10), strict=True)
             assert np.mean([len(set(found) & set(right)) / 10 for found, right in pairs]) > 0.98
 
-    def test_shared_between_threads(self, small, monkeypatch):
-        index, plain = grown(np.random.default_rng(0))
-        monkeypatch.setattr(vector_index_ivf, "_SHARED_ROWS", 1)
-        check_same(index, plain, np.random.default_rng(1))
+    @pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
+    def test_the_first_look_is_at_what_passes(self, small, monkeypatch, wanted):
+        """As many as are likely are found where they are asked for, whatever was left out or does not pass."""
+        monkeypatch.setattr(vector_index_ivf, "LIKELY", 40)
+        monkeypatch.setattr(vector_index_ivf, "_LIKELY_TIMES", 1)
+        rng = np.random.default_rng(0)
+        index, plain = grown(rng)
+        gone = rng.choice(1_000, 150, replace=False)
+        for each in (index, plain):
+            each.remove(gone)
+        passing = [each for each, row in plain.rows.items() if passes(wanted, *row[:2])]
+        for found in index.search(units(rng, 5), 40, wanted):
+            assert len(found) == min(40, len(passing))
+            assert set(found) <= set(passing)
+
+    def test_each_segment_is_seen_from_its_own_middle(self, small, monkeypatch):
+        """Embeddings on one side of where they could be, as real ones are."""
+        monkeypatch.setattr(vector_index_ivf, "LIKELY", 60)
+        monkeypatch.setattr(vector_index_ivf, "_LIKELY_TIMES", 1)
+        rng = np.random.default_rng(0)
+        people = units(rng, 100, 32) + 3 * units(rng, 1, 32)
+        seen = people[np.arange(1_500) % 100] + 0.05 * rng.standard_normal((1_500, 32)).astype(np.float32)
+        seen /= np.linalg.norm(seen, axis=1, keepdims=True)
+        ids = np.arange(1, 1_501)
+        index = SegmentedIndex(32)
+        for first in range(0, 1_500, 500):
+            some = slice(first, first + 500)
+            index.add(Entries(ids[some], np.zeros(500, np.int32), ids[some], seen[some]))
+            index.settle()
+        assert len(index.segments) == 3
+        found = index.search(people[:20] / np.linalg.norm(people[:20], axis=1, keepdims=True), 15)
+        assert np.mean([set((each - 1) % 100) == {person} for person, each in enumerate(found.ids)]) == 1
 
     def test_similarities_are_those_of_the_vectors(self, small):
         rng = np.random.default_rng(0)
@@ -312,14 +338,14 @@ class TestSegments:
         segment = build_segment(entries)
         gone = rng.choice(entries.ids, 50, replace=False)
         rows = np.flatnonzero(np.isin(segment.arrays.ids, gone))
-        quick = quick_codes(segment)
+        bits = segment.arrays.bits.copy()
         assert segment.purge(gone) == 50
         assert not segment.arrays.ids[rows].any()
         assert not segment.arrays.coarse[rows].any()
         assert not segment.arrays.fine[rows].any()
-        assert not quick_codes(segment)[rows].any()
+        assert not segment.arrays.bits[rows].any()
         others = np.delete(np.arange(600), rows)
-        np.testing.assert_array_equal(quick_codes(segment)[others], quick[others])
+        np.testing.assert_array_equal(segment.arrays.bits[others], bits[others])
         left = set(segment.arrays.times_us.tolist())
         assert left.isdisjoint(entries.times_us[np.isin(entries.ids, gone)].tolist())
         for first, end in zip(segment.arrays.starts[:-1], segment.arrays.starts[1:], strict=True):
@@ -328,19 +354,6 @@ class TestSegments:
     def test_runs_that_meet_are_one(self):
         runs = [(0, 3), (3, 3), (3, 5), (7, 9), (9, 12)]
         assert vector_segment._joined(runs) == [(0, 5), (7, 12)]
-
-
-def quick_codes(segment):
-    """The code of each row, as FAISS unpacks them."""
-    import faiss
-
-    lists = segment.quick._lists
-    codes = []
-    for place, size in enumerate(np.diff(segment.arrays.starts).tolist()):
-        blocks = -(-size // lists.n_per_block)
-        packed = faiss.rev_swig_ptr(lists.get_codes(place), blocks * lists.block_size).reshape(blocks, -1)
-        codes += [lists.packer.unpack_1(packed, row) for row in range(size)]
-    return np.stack(codes)
 
 
 def test_a_segment_without_anybody_near_gives_no_vectors():
@@ -360,24 +373,3 @@ def test_joined_entries_are_in_order():
     rng = np.random.default_rng(0)
     parts = [draw(rng, 1, 3), draw(rng, 4, 2)]
     assert join_entries(parts).ids.tolist() == [1, 2, 3, 4, 5]
-
-
-def test_rows_far_down_a_long_list_are_overwritten():
-    vectors = np.random.default_rng(0).standard_normal((140_000, 2)).astype(np.float32)
-    starts = np.array([0, len(vectors)])
-    quick = vector_quick.build_quick(vectors, starts)
-    erased = [5, len(vectors) - 1]
-
-    def seen(row):
-        """How similar it is to a vector and to the opposite; what is least like all others may not be found."""
-        alone = np.packbits(np.arange(len(vectors)) == row, bitorder="little")
-        asked = np.array([[1.0, 0.3], [-1.0, -0.3]], np.float32)
-        return [quick.nearest(each, 1, np.array([0]), alone)[1].tolist() for each in asked]
-
-    before = [seen(row) for row in (*erased, 6, len(vectors) - 2)]
-    quick.erase(starts, np.array(erased))
-    after = [seen(row) for row in (*erased, 6, len(vectors) - 2)]
-
-    assert before[0] != before[1]
-    assert after[0] == after[1]  # both are the code of nobody
-    assert after[2:] == before[2:]
