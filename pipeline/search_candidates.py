@@ -48,7 +48,11 @@ class Candidates:
         self._indices: dict[str, SiteIndex | None] = {}
 
     def refresh(self) -> None:
-        """Takes in what was stored since; for who keeps this for more than one search."""
+        """Takes in what was stored since; for who keeps this for more than one search.
+
+        Raises:
+            StorageError: FAISS is not installed.
+        """
         self._indices = {model_hash: index for model_hash, index in self._indices.items() if index is not None}
         for index in self._indices.values():
             if index is not None:

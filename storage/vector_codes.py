@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reid_pipeline.storage.errors import StorageError
-from reid_pipeline.storage.vector_index import Ids, Vectors
+from reid_pipeline.storage.vector_index import Ids, Mask, Vectors
 
 Coarse = NDArray[np.uint8]
 Fine = NDArray[np.uint8]
@@ -18,7 +18,7 @@ Fine = NDArray[np.uint8]
 _LARGEST: Final = 127.0
 _PARTS: Final = 16.0  # of a coarse step, that the other four bits count
 _ROWS_AT_ONCE: Final = 16_384
-_COMPARED_AT_ONCE: Final = 2_048
+_GATHERED: Final = 2_048  # rows at once, so that they stay near the processor
 
 
 def scale_of(vectors: Vectors) -> float:
@@ -52,36 +52,64 @@ def decode(coarse: Coarse, fine: Fine, scale: float) -> Vectors:
     return vectors
 
 
-def compare(query: Vectors, coarse: Coarse, rows: Ids, count: int, scale: float) -> tuple[Ids, Vectors]:
-    """Compares some rows by their upper bits.
+class Scanner:
+    """Compares one query with coarse bytes, and keeps the rows that are nearest.
 
     Args:
         query: ``(D,)``.
-        coarse: ``(N, D)``.
-        rows: Which ``(n,)``.
-        count: How many to find at most.
-        scale: That of the codes.
-
-    Returns:
-        The rows that are nearest, in no order, and their similarities, good to some thousandths.
+        count: How many rows to keep.
+        kept: ``(N,)``, the rows that count, as bits; all where it is left out.
 
     Raises:
         StorageError: FAISS is not installed.
     """
-    library = load_faiss()
-    pointer: Any = library.swig_ptr
-    # Whole numbers: FAISS compares them as bytes where it can.
-    own_scale = _LARGEST / max(float(np.abs(query).max()), 1e-9)
-    asked = np.rint(query * np.float32(own_scale)).astype(np.float32)
-    scanner = _quantizer(len(query)).select_InvertedListScanner(library.METRIC_INNER_PRODUCT, None, False, None, False)
-    scanner.set_query(pointer(asked))
-    found, products = np.full(count, -1, np.int64), np.full(count, -np.inf, np.float32)
-    for first in range(0, len(rows), _COMPARED_AT_ONCE):
-        some = rows[first : first + _COMPARED_AT_ONCE]
-        codes = coarse[some]
-        scanner.scan_codes(len(some), pointer(codes), pointer(some), pointer(products), pointer(found), count)
-    kept = found >= 0
-    return found[kept], products[kept] / np.float32(own_scale * scale)
+
+    def __init__(self, query: Vectors, count: int, kept: NDArray[np.uint8] | None = None) -> None:
+        library = load_faiss()
+        self._pointer: Any = library.swig_ptr
+        # Whole numbers: FAISS compares them as bytes where it can.
+        self._scale = _LARGEST / max(float(np.abs(query).max()), 1e-9)
+        self._query = np.rint(query * np.float32(self._scale)).astype(np.float32)
+        self._rows = np.full(count, -1, np.int64)
+        self._products = np.full(count, -np.inf, np.float32)
+        # FAISS keeps bare pointers to what is held here.
+        self._kept = kept
+        self._chosen: Any = None if kept is None else library.IDSelectorBitmap(8 * len(kept), self._pointer(kept))
+        self._quantizer = _quantizer(len(query))
+        self._scanner: Any = self._quantizer.select_InvertedListScanner(
+            library.METRIC_INNER_PRODUCT, None, False, self._chosen, False
+        )
+        self._scanner.set_query(self._pointer(self._query))
+
+    def scan(self, codes: Coarse, runs: Iterable[tuple[int, int]]) -> None:
+        """Compares with rows, each run from its first to before its end."""
+        labels = _labels(1 << max(len(codes) - 1, 1).bit_length())
+        for first, end in runs:
+            self._scan(codes[first:end], labels[first:end])
+
+    def scan_rows(self, codes: Coarse, rows: Ids) -> None:
+        """Compares with some rows."""
+        for first in range(0, len(rows), _GATHERED):
+            some = rows[first : first + _GATHERED]
+            self._scan(codes[some], some)
+
+    def nearest(self, scale: float) -> tuple[Ids, Vectors]:
+        """The rows ``(n,)`` that are nearest, in no order, and their similarities, good to some thousandths.
+
+        Args:
+            scale: That of the codes.
+        """
+        found = self._rows >= 0
+        return self._rows[found], self._products[found] / np.float32(self._scale * scale)
+
+    def _scan(self, codes: Coarse, labels: Ids) -> None:
+        pointers = [self._pointer(each) for each in (codes, labels, self._products, self._rows)]
+        self._scanner.scan_codes(len(labels), *pointers, len(self._rows))
+
+
+def bits_of(kept: Mask) -> NDArray[np.uint8]:
+    """A mask as `Scanner` takes it."""
+    return np.packbits(kept, bitorder="little")
 
 
 def load_faiss() -> Any:
@@ -101,6 +129,11 @@ def load_faiss() -> Any:
 def _quantizer(dim: int) -> Any:
     library = load_faiss()
     return library.ScalarQuantizer(dim, library.ScalarQuantizer.QT_8bit_direct_signed)
+
+
+@cache
+def _labels(rows: int) -> Ids:
+    return np.arange(rows, dtype=np.int64)
 
 
 def _blocks(vectors: Vectors) -> Iterable[Vectors]:

@@ -25,15 +25,15 @@ from reid_pipeline.storage.errors import IndexUnusable
 from reid_pipeline.storage.vector_codes import fine_width
 from reid_pipeline.storage.vector_index import Entries
 from reid_pipeline.storage.vector_index_ivf import SegmentedIndex
-from reid_pipeline.storage.vector_quick import bits_width
+from reid_pipeline.storage.vector_quick import read_quick
 from reid_pipeline.storage.vector_segment import Segment, SegmentArrays
 
-VERSION: Final = 2
+VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 LOCK: Final = "lock"
 _ALIGNED: Final = 64
 _TRIES: Final = 3  # another process may replace the files between two reads
-_CHECKED: Final = 5  # arrays of a segment: all but the bits of the vectors
+_CHECKED: Final = 4  # arrays of a segment: all but the codes
 
 Layout = Sequence[tuple[tuple[int, ...], DTypeLike]]
 
@@ -48,9 +48,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """A segment by its files, and what they hold; without embeddings left out, None."""
+    """A segment by its files, and what they hold; without quick codes or without embeddings left out, None."""
 
     rows: StoredFile
+    quick: StoredFile | None
     gone: StoredFile | None
     count: int
     cameras: int
@@ -72,7 +73,7 @@ class Manifest:
 
     def names(self) -> set[str]:
         """All files that it names."""
-        files = [self.newest, *(file for each in self.segments for file in (each.rows, each.gone))]
+        files = [self.newest, *(file for each in self.segments for file in (each.rows, each.quick, each.gone))]
         return {file.name for file in files if file is not None}
 
 
@@ -144,15 +145,19 @@ class IndexFiles:
         else:
             segment.flush()
             rows = StoredFile(known.rows.name, _checksum(arrays[:_CHECKED]))
+        quick = None
+        if segment.quick is not None:
+            segment.quick.write(self._folder / f"{stem}.quick")
+            quick = self._finish(f"{stem}.quick")
         segment.name, segment.purged = rows.name, False
-        fresh = StoredSegment(rows, None, segment.rows, len(segment.arrays.cameras), segment.rows, segment.scale)
+        fresh = StoredSegment(rows, quick, None, segment.rows, len(segment.arrays.cameras), segment.rows, segment.scale)
         return self._write_gone(fresh, segment, stem)
 
     def _write_gone(self, stored: StoredSegment, segment: Segment, stem: str) -> StoredSegment:
         if len(segment) == stored.left:
             return stored
         gone = self._write(f"{stem}.gone", [segment.gone])
-        return StoredSegment(stored.rows, gone, stored.count, stored.cameras, len(segment), stored.scale)
+        return StoredSegment(stored.rows, stored.quick, gone, stored.count, stored.cameras, len(segment), stored.scale)
 
     def _write_newest(self, index: SegmentedIndex, serial: int) -> StoredFile | None:
         newest = index.newest
@@ -182,7 +187,7 @@ class IndexFiles:
             if zlib.crc32(outer["content"].encode()) != outer["checksum"]:
                 raise ValueError("its checksum is wrong")
             fields = json.loads(outer["content"])
-            self._serial = int(fields["serial"])  # of another version or model too: their names are taken
+            self._serial = int(fields["serial"])  # of another version or model too: its names are taken
             version, model_hash = fields["version"], str(fields["model_hash"])
             if (version, model_hash) == (VERSION, self._model_hash):
                 return _parse(fields)
@@ -213,8 +218,15 @@ class IndexFiles:
         arrays = self._map(stored.rows, _layout(stored.count, stored.cameras, dim), _CHECKED)
         gone = None
         if stored.gone is not None:
-            gone = self._read(stored.gone, [((stored.count,), np.bool_)])[0].copy()
-        return Segment(SegmentArrays(*arrays), stored.scale, gone, stored.rows.name)
+            [gone] = self._read(stored.gone, [((stored.count,), np.bool_)])
+        quick = None
+        if stored.quick is not None:
+            path = self._folder / stored.quick.name
+            if zlib.crc32(path.read_bytes()) != stored.quick.checksum:
+                raise ValueError(f"{stored.quick.name}: its checksum is wrong")
+            quick = read_quick(path)
+        gone = None if gone is None else gone.copy()
+        return Segment(SegmentArrays(*arrays), stored.scale, quick, gone, stored.rows.name)
 
     def _read(self, file: StoredFile, layout: Layout) -> list[NDArray[Any]]:
         return self._map(file, layout, len(layout))
@@ -226,7 +238,7 @@ class IndexFiles:
         if path.stat().st_size != starts[-1]:
             raise ValueError(f"{file.name}: expected {starts[-1]} bytes")
         mode: Literal["r", "r+"] = "r+" if os.access(path, os.W_OK) else "r"  # a purge writes into it
-        content = np.memmap(path, np.uint8, mode).view(np.ndarray)  # whose slices are quicker made
+        content = np.memmap(path, np.uint8, mode).view(np.ndarray)  # whose slices are made more quickly
         arrays = [
             content[start : start + size].view(kind).reshape(shape)
             for start, size, (shape, kind) in zip(starts[:-1], sizes, layout, strict=True)
@@ -243,6 +255,11 @@ class IndexFiles:
             file.flush()
             os.fsync(file.fileno())
         return StoredFile(name, _checksum(arrays[:checked]))
+
+    def _finish(self, name: str) -> StoredFile:
+        path = self._folder / name
+        _force(path)
+        return StoredFile(name, zlib.crc32(path.read_bytes()))
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -262,8 +279,6 @@ def _layout(rows: int, cameras: int, dim: int) -> Layout:
         ((rows,), np.int64),
         ((cameras + 1,), np.int64),
         ((cameras,), np.int32),
-        ((8 * bits_width(dim),), np.float32),
-        ((rows, bits_width(dim)), np.uint8),
         ((rows, dim), np.uint8),
         ((rows, fine_width(dim)), np.uint8),
     ]
@@ -284,7 +299,7 @@ def _parse(fields: dict[str, object]) -> Manifest:
 def _parse_segment(fields: dict[str, object]) -> StoredSegment:
     files = {
         name: None if fields[name] is None else StoredFile(**fields[name])  # type: ignore[arg-type]
-        for name in ("rows", "gone")
+        for name in ("rows", "quick", "gone")
     }
     return StoredSegment(**{**fields, **files})  # type: ignore[arg-type]
 

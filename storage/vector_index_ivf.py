@@ -8,10 +8,9 @@ new one is there. So it can run in a thread of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -28,27 +27,24 @@ from reid_pipeline.storage.vector_index import (
     join_entries,
 )
 from reid_pipeline.storage.vector_index_exact import ExactIndex
-from reid_pipeline.storage.vector_quick import FirstLook, turn
-from reid_pipeline.storage.vector_segment import Runs, Segment, build_segment
+from reid_pipeline.storage.vector_segment import Segment, Selection, build_segment
 
 SEAL_ROWS: Final = 32_768  # newest ones that are compared as they are: some milliseconds
 MOST_ROWS: Final = 16 * SEAL_ROWS  # of a segment
 JOINED: Final = 4  # neighbours of one size become one
 _LOST: Final = 0.3  # part of a segment that is gone, from which it is written anew
-# Rows that seem nearest at the first look, and are compared by eight bits a number: the nearest are among so many.
-LIKELY: Final = 32_768
-_LIKELY_TIMES: Final = 64  # as many as are asked for, where that is more
-_COMPARED: Final = 64  # of these, that are compared exactly
-_COMPARED_TIMES: Final = 4
-_SHARED_ROWS: Final = 2_000_000  # from which a first look is shared between threads; FAISS lets go of the interpreter
+# Rows that are compared exactly, of those that are nearest by eight bits a number: the nearest are among so many.
+_COMPARED: Final = 64
+_COMPARED_TIMES: Final = 4  # as many as are asked for, and more
+_SHARED_ROWS: Final = 2_000_000  # from which a query is shared between threads; FAISS lets go of the interpreter
 _WORKERS: Final = 2
 
 
 class SegmentedIndex:
     """Embeddings in an open part and sealed segments.
 
-    Of the sealed ones that pass the filter, a search compares some thousand that seem nearest at a quick look at all of
-    them, and some hundred of these exactly.
+    Of the sealed ones that pass the filter, a search compares some exactly that seem nearest: where they are many by a
+    quick look at all of them, and then by eight bits a number.
 
     Args:
         dim: Length D of a vector.
@@ -79,7 +75,8 @@ class SegmentedIndex:
     @property
     def nbytes(self) -> int:
         """See `VectorIndex`."""
-        return sum(part.nbytes for part in self._parts)
+        longest = max((segment.rows for segment in self.segments), default=0)
+        return sum(part.nbytes for part in self._parts) + 8 * longest  # the labels of a scan
 
     def __len__(self) -> int:
         """See `VectorIndex`."""
@@ -125,13 +122,11 @@ class SegmentedIndex:
         """See `VectorIndex`.
 
         Similarities are exact to 0.001. Among many that are about as alike as strangers are, some may be missed.
-
-        Raises:
-            StorageError: FAISS is not installed, and some are sealed.
         """
         check_width(queries, self.dim)
         parts = self._parts
-        sealed = [(part, part.select(wanted)) for part in parts if isinstance(part, Segment)]
+        chosen = [(part, part.select(wanted)) for part in parts if isinstance(part, Segment)]
+        sealed = [(segment, kept) for segment, kept in chosen if kept is not None]
         exact = [part.search(queries, k, wanted) for part in parts if isinstance(part, ExactIndex)]
         ids, similarities = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         for number, query in enumerate(queries):
@@ -142,7 +137,11 @@ class SegmentedIndex:
         return Neighbours(ids, similarities)
 
     def settle(self) -> None:
-        """Seals what is enough, joins segments that are small and writes anew those that have lost much."""
+        """Seals what is enough, joins segments that are small and writes anew those that have lost much.
+
+        Raises:
+            StorageError: FAISS is not installed.
+        """
         with self._settling:
             while (old := self._next()) is not None:
                 self._replace(old)
@@ -171,39 +170,21 @@ class SegmentedIndex:
             self._parts = (*others[:place], *([new] if new is not None and len(new) else []), *others[place:])
 
 
-def _search_sealed(sealed: Sequence[tuple[Segment, Runs]], query: Vectors, k: int) -> tuple[Ids, Vectors]:
+def _search_sealed(chosen: Sequence[tuple[Segment, Selection]], query: Vectors, k: int) -> tuple[Ids, Vectors]:
     """Ids and similarities ``(n,)`` of the nearest in segments, more than k, in no order."""
-    compared = _COMPARED + _COMPARED_TIMES * k
-    found = [
-        (segment, *segment.compare(query, rows, compared)) for segment, rows in _likely(sealed, query, k) if len(rows)
-    ]
+    count = _COMPARED_TIMES * k + _COMPARED
+    many = sum(len(segment) for segment, _ in chosen) >= _SHARED_ROWS
+    near_all = _workers().map if many else map
+    every_near = near_all(lambda pair: pair[0].near(query, count, pair[1]), chosen)
+    found = [(segment, *near) for (segment, _), near in zip(chosen, every_near, strict=True)]
     every = np.concatenate([np.empty(0, np.float32), *(alike for *_, alike in found)])
-    least = np.partition(every, -compared)[-compared] if len(every) > compared else -np.inf
+    least = np.partition(every, -count)[-count] if len(every) > count else -np.inf
     ids, similarities = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for segment, rows, alike in found:
         near = rows[alike >= least]
         ids.append(segment.arrays.ids[near])
         similarities.append(segment.vectors(near) @ query)
     return np.concatenate(ids), np.concatenate(similarities)
-
-
-def _likely(sealed: Sequence[tuple[Segment, Runs]], query: Vectors, k: int) -> Iterable[tuple[Segment, Ids]]:
-    """Segments with those of their rows that seem nearest at the first look."""
-    total, count = sum(end - first for _, runs in sealed for first, end in runs), max(LIKELY, _LIKELY_TIMES * k)
-    if total <= count:
-        return [(segment, segment.left_of(runs)) for segment, runs in sealed]
-    turned = turn(query[None])
-    if total < _SHARED_ROWS:
-        return _look(sealed, turned, count)
-    shares = [sealed[first::_WORKERS] for first in range(_WORKERS)]
-    return chain(*_workers().map(lambda share: _look(share, turned, count // _WORKERS), shares))
-
-
-def _look(sealed: Sequence[tuple[Segment, Runs]], turned: Vectors, count: int) -> list[tuple[Segment, Ids]]:
-    look = FirstLook(count, len(turned) // 8)
-    for part, (segment, runs) in enumerate(sealed):
-        segment.sift(look, part, turned, runs)
-    return [(sealed[part][0], rows) for part, rows in look.nearest()]
 
 
 @cache

@@ -71,6 +71,9 @@ class SiteIndex:
 
         Args:
             progress: Told now and then how many embeddings the index has.
+
+        Raises:
+            StorageError: FAISS is not installed.
         """
         theirs, ours = self._rows.parts(), _by_part(self.index.ids())
         changes = 0

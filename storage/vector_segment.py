@@ -12,13 +12,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_pipeline.storage.vector_codes import Coarse, Fine, compare, decode, encode, fine_width, scale_of
+from reid_pipeline.storage.vector_codes import (
+    Coarse,
+    Fine,
+    Scanner,
+    bits_of,
+    decode,
+    encode,
+    fine_width,
+    scale_of,
+)
 from reid_pipeline.storage.vector_index import Entries, Ids, IndexFilter, Mask, Vectors
-from reid_pipeline.storage.vector_quick import Bits, FirstLook, bits_width, take_bits, turn
+from reid_pipeline.storage.vector_quick import QuickCodes, build_quick, is_quick, rows_mask
 
-_ROWS_AT_ONCE: Final = 2_048
-
-Runs = list[tuple[int, int]]  # rows, each from the first to before the end
+_ROWS_AT_ONCE: Final = 16_384
+_LIKELY: Final = 4  # times as many as are to be near: the quick codes put the nearest among so many
+_DENSE: Final = 0.4  # part of the rows of some cameras from which the quick codes of all are compared sooner
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +39,6 @@ class SegmentArrays:
         times_us: ``(N,)``, ascending for each camera.
         starts: ``(C + 1,)``, first row of each camera, and the end.
         cameras: ``(C,)``.
-        middles: ``(B,)``, see `vector_quick`.
-        bits: ``(N, B / 8)``.
         coarse: ``(N, D)``, see `vector_codes`.
         fine: ``(N, fine_width(D))``.
     """
@@ -40,10 +47,25 @@ class SegmentArrays:
     times_us: Ids
     starts: Ids
     cameras: NDArray[np.int32]
-    middles: Vectors
-    bits: Bits
     coarse: Coarse
     fine: Fine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """What of a segment passes a filter.
+
+    Attributes:
+        runs: Rows from the first to before the end; neighbours are joined.
+        lists: The cameras that they are of, by place.
+        quick: Whether they are so many that the quick codes of all of these cameras are compared sooner.
+        bits: Which rows count, of the runs, or of the cameras where it is `quick`; all where it is None.
+    """
+
+    runs: list[tuple[int, int]]
+    lists: Ids
+    quick: bool
+    bits: NDArray[np.uint8] | None
 
 
 class Segment:
@@ -52,6 +74,7 @@ class Segment:
     Args:
         arrays: What they are.
         scale: Of their codes.
+        quick: Their quick codes, where they are many.
         gone: ``(N,)``, those that were left out since.
         name: Of its files; None where it is in memory only.
     """
@@ -60,10 +83,11 @@ class Segment:
         self,
         arrays: SegmentArrays,
         scale: float,
+        quick: QuickCodes | None = None,
         gone: Mask | None = None,
         name: str | None = None,
     ) -> None:
-        self.arrays, self.scale, self.name = arrays, scale, name
+        self.arrays, self.scale, self.quick, self.name = arrays, scale, quick, name
         self.gone = np.zeros(len(arrays.ids), bool) if gone is None else gone
         self.purged = False  # whether the arrays were changed since they were written
         self._first, self._last = int(arrays.ids.min()), int(arrays.ids.max())
@@ -81,7 +105,8 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        return self.gone.nbytes + int(sum(getattr(self.arrays, name).nbytes for name in SegmentArrays.__slots__))
+        own = self.gone.nbytes + (self.quick.nbytes if self.quick is not None else 0)
+        return own + int(sum(getattr(self.arrays, name).nbytes for name in SegmentArrays.__slots__))
 
     def ids(self) -> Ids:
         """Those that are left, in no order."""
@@ -106,9 +131,11 @@ class Segment:
         count = self._leave_out(rows)
         if len(rows):
             self.purged = True
-            for array in (self.arrays.ids, self.arrays.bits, self.arrays.coarse, self.arrays.fine):
+            for array in (self.arrays.ids, self.arrays.coarse, self.arrays.fine):
                 array[rows] = 0
             self._forget_times(rows)
+            if self.quick is not None:
+                self.quick.erase(self.arrays.starts, rows)
         return count
 
     def flush(self) -> None:
@@ -119,30 +146,35 @@ class Segment:
         if base is not None:
             base.flush()
 
-    def select(self, wanted: IndexFilter) -> Runs:
-        """What passes a filter, and what was left out in between; neighbours are joined."""
+    def select(self, wanted: IndexFilter) -> Selection | None:
+        """What passes a filter; None: nothing."""
         some = np.ones(len(self.arrays.cameras), bool)
         if wanted.cameras is not None:
             some = np.isin(self.arrays.cameras, wanted.cameras)
-        whole = [self.arrays.starts[place : place + 2].tolist() for place in np.flatnonzero(some).tolist()]
-        cut = ((first, wanted.run(self._times(first, end))) for first, end in whole)
-        return _joined([(first + run[0], first + run[1]) for first, run in cut])
+        whole = [tuple(self.arrays.starts[place : place + 2].tolist()) for place in np.flatnonzero(some).tolist()]
+        runs = [
+            (first + run[0], first + run[1]) for first, end in whole for run in [wanted.run(self._times(first, end))]
+        ]
+        joined = _joined(runs)
+        if not joined:
+            return None
+        passing = sum(end - first for first, end in joined)
+        quick = self.quick is not None and passing >= _DENSE * sum(end - first for first, end in whole)
+        kept = None if self._left == self.rows else ~self.gone
+        if quick and runs != whole:
+            kept = rows_mask(self.rows, joined) & (True if kept is None else kept)
+        return Selection(joined, np.flatnonzero(some), quick, None if kept is None else bits_of(kept))
 
-    def sift(self, look: FirstLook, part: int, turned: Vectors, runs: Runs) -> None:
-        """Has a first look, as a numbered part, at rows for those nearest to a query that was turned ``(B, 1)``."""
-        asked = take_bits(turned, self.arrays.middles)
-        for run in runs:
-            look.sift(part, asked, self.arrays.bits, run, self.gone)
-
-    def left_of(self, runs: Runs) -> Ids:
-        """The rows ``(n,)`` that were not left out."""
-        rows = np.concatenate([np.empty(0, np.int64), *(np.arange(*run) for run in runs)])
-        left: Ids = rows[~self.gone[rows]]
-        return left
-
-    def compare(self, query: Vectors, rows: Ids, count: int) -> tuple[Ids, Vectors]:
-        """Of some rows those that are nearest to a query ``(D,)``, and how similar they are, to some thousandths."""
-        return compare(query, self.arrays.coarse, rows, count, self.scale)
+    def near(self, query: Vectors, count: int, selection: Selection) -> tuple[Ids, Vectors]:
+        """The rows ``(n,)`` of a selection that seem nearest to a query ``(D,)``, and about how similar they are."""
+        if selection.quick and self.quick is not None:
+            scanner = Scanner(query, count)
+            likely = self.quick.nearest(query, _LIKELY * count, selection.lists, selection.bits)
+            scanner.scan_rows(self.arrays.coarse, likely)
+        else:
+            scanner = Scanner(query, count, selection.bits)
+            scanner.scan(self.arrays.coarse, selection.runs)
+        return scanner.nearest(self.scale)
 
     def vectors(self, rows: Ids) -> Vectors:
         """The vectors of some rows ``(n, D)``."""
@@ -180,25 +212,26 @@ class Segment:
 
 
 def build_segment(entries: Entries) -> Segment:
-    """Seals embeddings; there is at least one."""
+    """Seals embeddings; there is at least one.
+
+    Raises:
+        StorageError: FAISS is not installed.
+    """
     order = np.lexsort((entries.ids, entries.times_us, entries.cameras))
     rows, dim = entries.vectors.shape
     cameras, sizes = np.unique(entries.cameras, return_counts=True)
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    scale, middles = scale_of(entries.vectors), turn(entries.vectors.mean(axis=0)[None])[:, 0]
-    bits, coarse = np.empty((rows, bits_width(dim)), np.uint8), np.empty((rows, dim), np.uint8)
-    fine = np.empty((rows, fine_width(dim)), np.uint8)
+    coarse, fine = np.empty((rows, dim), np.uint8), np.empty((rows, fine_width(dim)), np.uint8)
+    scale = scale_of(entries.vectors)
     for part in _blocks(rows):
-        vectors = entries.vectors[order[part]]
-        bits[part] = take_bits(turn(vectors), middles)
-        encode(vectors, scale, coarse[part], fine[part])
-    where = entries.ids[order], entries.times_us[order], starts, cameras
-    return Segment(SegmentArrays(*where, middles, bits, coarse, fine), scale)
+        encode(entries.vectors[order[part]], scale, coarse[part], fine[part])
+    arrays = SegmentArrays(entries.ids[order], entries.times_us[order], starts, cameras, coarse, fine)
+    return Segment(arrays, scale, build_quick(entries.vectors[order], starts) if is_quick(rows, dim) else None)
 
 
-def _joined(runs: Runs) -> Runs:
+def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Runs in ascending order, without the empty ones, and with those that meet as one."""
-    joined: Runs = []
+    joined: list[tuple[int, int]] = []
     for first, end in runs:
         if joined and joined[-1][1] == first and end > first:
             joined[-1] = joined[-1][0], end

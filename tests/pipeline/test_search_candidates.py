@@ -12,7 +12,7 @@ from reid_pipeline.pipeline.search import Query, search
 from reid_pipeline.pipeline.search_candidates import Candidates
 from reid_pipeline.pipeline.search_query import query_of_identity, query_of_tracklet
 from reid_pipeline.pipeline.site_data import open_site
-from reid_pipeline.storage import vector_index_ivf
+from reid_pipeline.storage import vector_index_ivf, vector_quick
 from reid_pipeline.storage.crop_store import CropStore
 from reid_pipeline.storage.database import open_database
 from reid_pipeline.storage.repository import Repository
@@ -49,6 +49,7 @@ def data_dir(tmp_path_factory, crowd):
 @pytest.fixture
 def site(data_dir, monkeypatch):
     monkeypatch.setattr(vector_index_ivf, "SEAL_ROWS", 200)
+    monkeypatch.setattr(vector_quick, "QUICK_ROWS", 300)
     with open_site(None, data_dir) as site:
         yield site
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_pipeline.storage import vector_index_file, vector_index_ivf
+from reid_pipeline.storage import vector_index_file, vector_index_ivf, vector_quick
 from reid_pipeline.storage.vector_index_file import IndexFiles
 from tests.storage.vector_reference import draw
 
@@ -24,7 +24,7 @@ def change(index):
 
 
 def main(folder, step, when):
-    vector_index_ivf.SEAL_ROWS = 200
+    vector_index_ivf.SEAL_ROWS, vector_quick.QUICK_ROWS = 200, 150
     files = IndexFiles(Path(folder), "a" * 64)
     index = files.load()
     change(index)

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from reid_pipeline.storage import vector_index_ivf, vector_segment
+from reid_pipeline.storage import vector_codes, vector_index_ivf, vector_quick, vector_segment
 from reid_pipeline.storage.errors import StorageError
-from reid_pipeline.storage.vector_codes import decode
+from reid_pipeline.storage.vector_codes import Scanner, decode, encode, scale_of
 from reid_pipeline.storage.vector_index import EVERYBODY, NOBODY, Entries, IndexFilter, join_entries
 from reid_pipeline.storage.vector_index_exact import ExactIndex
 from reid_pipeline.storage.vector_index_gpu import GpuIndex
@@ -33,9 +33,10 @@ FILTERS = {
 
 @pytest.fixture
 def small(monkeypatch):
-    """Segments of a hundred and more."""
+    """Segments of a hundred and more, with quick codes."""
     monkeypatch.setattr(vector_index_ivf, "SEAL_ROWS", 100)
     monkeypatch.setattr(vector_index_ivf, "MOST_ROWS", 1_600)
+    monkeypatch.setattr(vector_quick, "QUICK_ROWS", 150)
 
 
 class OnProcessor:
@@ -192,6 +193,7 @@ class TestSegments:
         index, _ = grown(np.random.default_rng(0))
         assert [len(each) for each in index.segments] == [400, 400, 100, 100]
         assert len(index.newest) == 0
+        assert [each.quick is not None for each in index.segments] == [True, True, False, False]
 
     def test_none_becomes_larger_than_the_largest(self, small):
         index, plain = grown(np.random.default_rng(0), 3_500)
@@ -267,52 +269,37 @@ class TestSegments:
         assert [len(each) for each in index.segments] == [200]
         check_same(index, plain, np.random.default_rng(1))
 
-    def test_a_first_look_finds_the_nearest_of_many(self, monkeypatch):
+    def test_quick_codes_find_the_nearest_of_many(self, monkeypatch):
         """Recall of ten among 20,000 strangers, with and without a filter by time that cuts the cameras."""
-        monkeypatch.setattr(vector_index_ivf, "LIKELY", 4_000)
         rng = np.random.default_rng(0)
         entries = draw(rng, 1, 20_000, dim=64)
         index = SegmentedIndex(64, [build_segment(entries)])
+        assert index.segments[0].quick is not None
         queries = units(rng, 40, 64)
-        for wanted in (EVERYBODY, IndexFilter(since_us=6_000 * SECOND_US), IndexFilter((1, 2))):
+        for wanted in (EVERYBODY, IndexFilter(since_us=6_000 * SECOND_US), IndexFilter((1,))):
             kept = wanted.keeps(entries.cameras, entries.times_us)
             truth = ExactIndex(64)
             truth.add(entries.only(kept))
             pairs = zip(index.search(queries, 10, wanted), truth.search(queries, 10), strict=True)
             assert np.mean([len(set(found) & set(right)) / 10 for found, right in pairs]) > 0.98
 
-    @pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
-    def test_the_first_look_is_at_what_passes(self, small, monkeypatch, wanted):
-        """As many as are likely are found where they are asked for, whatever was left out or does not pass."""
-        monkeypatch.setattr(vector_index_ivf, "LIKELY", 40)
-        monkeypatch.setattr(vector_index_ivf, "_LIKELY_TIMES", 1)
+    def test_eight_bits_choose_among_those_of_a_quick_look(self):
+        """Fewer are compared exactly than a quick look needs to find."""
         rng = np.random.default_rng(0)
-        index, plain = grown(rng)
-        gone = rng.choice(1_000, 150, replace=False)
-        for each in (index, plain):
-            each.remove(gone)
-        passing = [each for each, row in plain.rows.items() if passes(wanted, *row[:2])]
-        for found in index.search(units(rng, 5), 40, wanted):
-            assert len(found) == min(40, len(passing))
-            assert set(found) <= set(passing)
+        entries = draw(rng, 1, 20_000, dim=64)
+        segment = build_segment(entries)
+        everybody, missed = segment.select(EVERYBODY), 0
+        for query in units(rng, 20, 64):
+            rows, alike = segment.near(query, 40, everybody)
+            right = segment.arrays.ids[rows[np.argsort(-alike)[:10]]]
+            missed += len(set(np.argsort(-(entries.vectors @ query))[:10] + 1) - set(right.tolist()))
+            assert len(rows) == 40
+        assert missed < 20 * 10 * 0.05
 
-    def test_each_segment_is_seen_from_its_own_middle(self, small, monkeypatch):
-        """Embeddings on one side of where they could be, as real ones are."""
-        monkeypatch.setattr(vector_index_ivf, "LIKELY", 60)
-        monkeypatch.setattr(vector_index_ivf, "_LIKELY_TIMES", 1)
-        rng = np.random.default_rng(0)
-        people = units(rng, 100, 32) + 3 * units(rng, 1, 32)
-        seen = people[np.arange(1_500) % 100] + 0.05 * rng.standard_normal((1_500, 32)).astype(np.float32)
-        seen /= np.linalg.norm(seen, axis=1, keepdims=True)
-        ids = np.arange(1, 1_501)
-        index = SegmentedIndex(32)
-        for first in range(0, 1_500, 500):
-            some = slice(first, first + 500)
-            index.add(Entries(ids[some], np.zeros(500, np.int32), ids[some], seen[some]))
-            index.settle()
-        assert len(index.segments) == 3
-        found = index.search(people[:20] / np.linalg.norm(people[:20], axis=1, keepdims=True), 15)
-        assert np.mean([set((each - 1) % 100) == {person} for person, each in enumerate(found.ids)]) == 1
+    def test_shared_between_threads(self, small, monkeypatch):
+        index, plain = grown(np.random.default_rng(0))
+        monkeypatch.setattr(vector_index_ivf, "_SHARED_ROWS", 1)
+        check_same(index, plain, np.random.default_rng(1))
 
     def test_similarities_are_those_of_the_vectors(self, small):
         rng = np.random.default_rng(0)
@@ -338,14 +325,14 @@ class TestSegments:
         segment = build_segment(entries)
         gone = rng.choice(entries.ids, 50, replace=False)
         rows = np.flatnonzero(np.isin(segment.arrays.ids, gone))
-        bits = segment.arrays.bits.copy()
+        quick = quick_codes(segment)
         assert segment.purge(gone) == 50
         assert not segment.arrays.ids[rows].any()
         assert not segment.arrays.coarse[rows].any()
         assert not segment.arrays.fine[rows].any()
-        assert not segment.arrays.bits[rows].any()
+        assert not quick_codes(segment)[rows].any()
         others = np.delete(np.arange(600), rows)
-        np.testing.assert_array_equal(segment.arrays.bits[others], bits[others])
+        np.testing.assert_array_equal(quick_codes(segment)[others], quick[others])
         left = set(segment.arrays.times_us.tolist())
         assert left.isdisjoint(entries.times_us[np.isin(entries.ids, gone)].tolist())
         for first, end in zip(segment.arrays.starts[:-1], segment.arrays.starts[1:], strict=True):
@@ -354,6 +341,20 @@ class TestSegments:
     def test_runs_that_meet_are_one(self):
         runs = [(0, 3), (3, 3), (3, 5), (7, 9), (9, 12)]
         assert vector_segment._joined(runs) == [(0, 5), (7, 12)]
+
+
+def quick_codes(segment):
+    """The code of each row, as FAISS unpacks them."""
+    return np.stack([code_of(segment.quick, segment.arrays.starts, row) for row in range(segment.rows)])
+
+
+def code_of(quick, starts, row):
+    import faiss
+
+    lists, place = quick._lists, int(np.searchsorted(starts, row, side="right")) - 1
+    block, offset = divmod(row - int(starts[place]), lists.n_per_block)
+    packed = faiss.rev_swig_ptr(lists.get_codes(place), (block + 1) * lists.block_size)
+    return lists.packer.unpack_1(packed[block * lists.block_size :].reshape(1, lists.block_size), offset)
 
 
 def test_a_segment_without_anybody_near_gives_no_vectors():
@@ -373,3 +374,62 @@ def test_joined_entries_are_in_order():
     rng = np.random.default_rng(0)
     parts = [draw(rng, 1, 3), draw(rng, 4, 2)]
     assert join_entries(parts).ids.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_rows_far_down_a_long_list_are_overwritten():
+    vectors = np.random.default_rng(0).standard_normal((140_000, 2)).astype(np.float32)
+    starts = np.array([0, len(vectors)])
+    quick = vector_quick.build_quick(vectors, starts)
+    erased, others = [5, len(vectors) - 1], [6, len(vectors) - 2]
+    before = [code_of(quick, starts, row) for row in others]
+    assert any(code_of(quick, starts, row).any() for row in erased)
+    quick.erase(starts, np.array(erased))
+    assert not any(code_of(quick, starts, row).any() for row in erased)
+    np.testing.assert_array_equal([code_of(quick, starts, row) for row in others], before)
+
+
+def test_a_search_does_not_wait_for_other_cores(monkeypatch):
+    """Two threads of a search would each have FAISS start as many as there are cores, and wait for all of them."""
+    import faiss
+
+    vectors = units(np.random.default_rng(0), 200)
+    quick, threads = vector_quick.build_quick(vectors, np.array([0, 200])), []
+    searching = type(quick._index).search_preassigned_c
+
+    def spy(*arguments):
+        threads.append(faiss.omp_get_max_threads())
+        return searching(*arguments)
+
+    monkeypatch.setattr(type(quick._index), "search_preassigned_c", spy)
+    before = faiss.omp_get_max_threads()
+    try:
+        faiss.omp_set_num_threads(3)
+        assert vectors[quick.nearest(vectors[7], 1, np.array([0]), None)] @ vectors[7] > 0.8
+        assert (threads, faiss.omp_get_max_threads()) == ([1], 3)
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class TestScanner:
+    def test_rows_are_compared_as_runs_are(self, monkeypatch):
+        monkeypatch.setattr(vector_codes, "_GATHERED", 7)
+        rng = np.random.default_rng(0)
+        vectors, query = units(rng, 500), units(rng, 1)[0]
+        coarse, fine = np.empty((500, DIM), np.uint8), np.empty((500, DIM // 2), np.uint8)
+        scale = scale_of(vectors)
+        encode(vectors, scale, coarse, fine)
+        rows = np.sort(rng.choice(500, 60, replace=False))
+        by_rows, by_runs = Scanner(query, 10), Scanner(query, 10)
+        by_rows.scan_rows(coarse, rows)
+        by_runs.scan(coarse, [(row, row + 1) for row in rows.tolist()])
+        found, alike = by_rows.nearest(scale)
+        assert set(found.tolist()) == set(rows[np.argsort(-(vectors[rows] @ query))[:10]].tolist())
+        np.testing.assert_allclose(alike, vectors[found] @ query, atol=0.01)
+        for one, other in zip(by_runs.nearest(scale), (found, alike), strict=True):
+            np.testing.assert_array_equal(np.sort(one), np.sort(other))
+
+    def test_fewer_than_asked_for(self):
+        coarse = np.full((3, 4), 200, np.uint8)
+        scanner = Scanner(np.ones(4, np.float32), 10)
+        scanner.scan_rows(coarse, np.array([2, 0]))
+        assert sorted(scanner.nearest(1.0)[0].tolist()) == [0, 2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from reid_pipeline.storage import vector_index_ivf, vector_index_sync, vector_rows
+from reid_pipeline.storage import vector_index_ivf, vector_index_sync, vector_quick, vector_rows
 from reid_pipeline.storage.records import Changes, ModelRecord
 from reid_pipeline.storage.tracklet_views import ViewFilter
 from reid_pipeline.storage.vector_index import IndexFilter
@@ -21,6 +21,7 @@ from reid_pipeline.storage.vector_rows import VectorRows, read_camera_rows, read
 def small(monkeypatch):
     monkeypatch.setattr(vector_index_ivf, "SEAL_ROWS", 60)
     monkeypatch.setattr(vector_index_sync, "MOST_ROWS", 120)
+    monkeypatch.setattr(vector_quick, "QUICK_ROWS", 100)
     for module in (vector_index_sync, vector_rows):
         monkeypatch.setattr(module, "PART", 32)
 
