@@ -64,7 +64,7 @@ class TrackerSettings:
     refresh_frames: int = 20
     looks_weight: float = 0.5
     full_odds: float = 6.0
-    veto_odds: float = -2.0
+    veto_odds: float = NOBODY
     doubt_odds: float = -1.0
     change_looks: int = 2
     doubt_frames: int = 4
