@@ -9,7 +9,7 @@ loop that joins them), `run_command` (what builds them from cameras.yaml).
     detection      detector, detector_heads, rectangular, ultralytics_export
     runtimes       runtime, runtime_openvino, runtime_onnx, runtime_torch, runtime_tensorrt, runtime_requests,
                    runtime_engines, runtime_choice, runtime_serving, parity, parity_pictures, onnx_half, int8
-    tracking       clutter, tracker, crossings, motion, matching, appearance
+    tracking       clutter, tracker, tracker_settings, crossings, beginnings, box_runs, motion, matching, appearance
     identity       head_blur, views, encoder, camera_analysis, associator_factory, association, gallery, gallery_shelf,
                    byte_codes, strangers, identity_book; over all tracklets two_pass, sightings, steady_time,
                    likeness, transit, ground, meetings, given_floor, spots, clustering, regrouping

@@ -146,6 +146,9 @@ class PrototypeAssociator:
         for number in update.seen:
             camera.tracklets[number].last_frame = update.frame
             self._see(camera, number, update.time_us)
+        for number, (frame, time_us) in update.left.items():
+            camera.tracklets[number].last_frame = frame
+            self._see(camera, number, time_us)
         camera.forget_before(update.time_us - _LONGEST_WAY_US)
         for view in update.views:
             self._add_view(camera.tracklets[view.number], view.embedding, view.quality)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reid_pipeline.pipeline.box_runs import BoxRuns, TrackletBoxRun
 from reid_pipeline.pipeline.clutter import Clutter
-from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame, Scores
+from reid_pipeline.pipeline.datatypes import Boxes, Detections, Embeddings, Frame
 from reid_pipeline.pipeline.given_floor import GivenFloor
 from reid_pipeline.pipeline.head_blur import FrameHeads
 from reid_pipeline.pipeline.monitor import StageClock
@@ -26,18 +27,6 @@ from reid_pipeline.pipeline.views import Candidate, ViewPicker, cut, shape_quali
 from reid_pipeline.storage.records import View
 
 EDGE: Final = 3.0  # pixels: a box that comes this near to an edge of the picture may go on beyond it
-LONGEST_GAP: Final = 10  # frames; a tracklet that was unseen for less is filled in along a straight line
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrackletBoxRun:
-    """Boxes that one frame adds to a tracklet: its own, and those filled in before it; oldest first."""
-
-    number: int
-    frames: NDArray[np.int32]
-    times_us: NDArray[np.int64]
-    boxes: Boxes
-    scores: Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +36,7 @@ class FrameResult:
     Attributes:
         frame: The frame.
         tracked: Boxes with the numbers of their tracklets.
-        box_runs: The same, with gaps filled in.
+        box_runs: What is to be stored of tracklets, see `box_runs`.
         views: New views, ready to be stored.
         update: What the association needs.
     """
@@ -59,13 +48,13 @@ class FrameResult:
     update: TrackletUpdate
 
 
-@dataclass(slots=True)
-class _Tracklet:
-    picker: ViewPicker
-    frame: int  # of the last box
-    time_us: int
-    box: Boxes
-    score: float
+@dataclass(frozen=True, slots=True, eq=False)
+class LastResult:
+    """What is left of a camera's tracklets at the end of a run, see `FrameResult`."""
+
+    box_runs: tuple[TrackletBoxRun, ...]
+    views: tuple[View, ...]
+    update: TrackletUpdate
 
 
 class CameraAnalysis:
@@ -97,7 +86,8 @@ class CameraAnalysis:
         self._clock = clock
         self._floor = floor
         self._blur_heads = blur_heads
-        self._tracklets: dict[int, _Tracklet] = {}
+        self._box_runs = BoxRuns()
+        self._pickers: dict[int, ViewPicker] = {}  # of tracklets that are open
         self._last: tuple[int, int] = (0, 0)  # frame and time
 
     def process(self, frame: Frame, detections: Detections) -> FrameResult:
@@ -105,24 +95,26 @@ class CameraAnalysis:
         with self._clock.stage("blur"):
             heads = FrameHeads(frame.image, detections, enabled=self._blur_heads)
         with self._clock.stage("track"):
-            tracked = self._tracker.update(
-                self._clutter.drop(detections, frame.time_us), lambda boxes: self._looks(frame, boxes, heads)
-            )
+            people = self._clutter.drop(detections, frame.time_us)
+            tracked = self._tracker.update(people, lambda boxes: self._looks(frame, boxes, heads))
             heads.blur(tracked.boxes)
-            started = [number for number in tracked.numbers if number not in self._tracklets]
-            box_runs = tuple(self._extend(frame, tracked))
-            self._offer(frame, tracked)
+            box_runs = self._box_runs.take(frame, people, tracked)
+            started = [run for run in box_runs if run.number not in self._pickers]
+            self._pickers.update((run.number, ViewPicker(frame.time_us)) for run in started)
+            self._offer(frame, tracked, {run.number for run in box_runs})
         self._last = (frame.index, frame.time_us)
         views = self._take_views(frame.time_us, tracked.ended)
         update = TrackletUpdate(
             self._camera,
             frame.index,
             frame.time_us,
-            tuple((number, frame.index) for number in started),
-            tracked.numbers,
+            tuple((run.number, int(run.frames[0])) for run in started),
+            tuple(run.number for run in box_runs if run.number not in tracked.ended),
             tuple(TrackletView(view.number, view.embedding, view.quality) for view in views),
             tracked.ended,
-            tuple(find_feet(frame, tracked, self._floor)),
+            tuple(find_feet(frame, box_runs, self._floor)),
+            {run.number: int(run.times_us[0]) for run in started},
+            _left(run for run in box_runs if run.number in tracked.ended),
         )
         return FrameResult(frame, tracked, box_runs, views, update)
 
@@ -134,48 +126,39 @@ class CameraAnalysis:
         """
         self._encoder = encoder
         self._tracker.forget_looks()
-        for tracklet in self._tracklets.values():
-            tracklet.picker.hurry()
-        return {number: tracklet.frame for number, tracklet in self._tracklets.items()}
+        for picker in self._pickers.values():
+            picker.hurry()
+        return {number: self._box_runs.last_frame(number) for number in self._pickers}
 
-    def close(self) -> tuple[tuple[View, ...], TrackletUpdate]:
-        """Ends all tracklets, at the end of the run: their last views, and the update that says so."""
+    def close(self) -> LastResult:
+        """Ends all tracklets, at the end of the run."""
         ended = self._tracker.close()
+        box_runs = tuple(self._box_runs.end(ended))
         views = self._take_views(self._last[1], ended)
         looks = tuple(TrackletView(view.number, view.embedding, view.quality) for view in views)
-        return views, TrackletUpdate(self._camera, *self._last, (), (), looks, ended)
+        update = TrackletUpdate(self._camera, *self._last, (), (), looks, ended, left=_left(box_runs))
+        return LastResult(box_runs, views, update)
 
     def _looks(self, frame: Frame, boxes: Boxes, heads: FrameHeads) -> Embeddings:
         heads.blur(boxes)
         with self._clock.stage("encode"):
             return self._encoder.encode([cut(frame.image, box) for box in boxes])
 
-    def _extend(self, frame: Frame, tracked: TrackedBoxes) -> list[TrackletBoxRun]:
-        runs = []
-        for number, box, score in zip(tracked.numbers, tracked.boxes, tracked.scores.tolist(), strict=True):
-            known = self._tracklets.get(number)
-            if known is None:
-                self._tracklets[number] = _Tracklet(ViewPicker(frame.time_us), frame.index, frame.time_us, box, score)
-                runs.append(_box_run(number, (frame.index,), (frame.time_us,), box[None], (score,)))
-                continue
-            runs.append(_bridge(number, known, frame, box, score))
-            known.frame, known.time_us, known.box, known.score = frame.index, frame.time_us, box, score
-        return runs
-
-    def _offer(self, frame: Frame, tracked: TrackedBoxes) -> None:
+    def _offer(self, frame: Frame, tracked: TrackedBoxes, certain: Container[int]) -> None:
         size = (frame.image.shape[0], frame.image.shape[1])
         qualities = shape_quality(tracked.boxes, tracked.scores, size).tolist()
         for number, box, quality in zip(tracked.numbers, tracked.boxes, qualities, strict=True):
-            self._tracklets[number].picker.offer(frame, box, quality)
+            if number in certain:
+                self._pickers[number].offer(frame, box, quality)
 
     def _take_views(self, time_us: int, ended: tuple[int, ...]) -> tuple[View, ...]:
         chosen: list[tuple[int, Candidate]] = []
-        for number, tracklet in self._tracklets.items():
-            candidate = tracklet.picker.take_last() if number in ended else tracklet.picker.take(time_us)
+        for number, picker in self._pickers.items():
+            candidate = picker.take_last() if number in ended else picker.take(time_us)
             if candidate is not None:
                 chosen.append((number, candidate))
         for number in ended:
-            del self._tracklets[number]
+            del self._pickers[number]
         if not chosen:
             return ()
         with self._clock.stage("encode"):
@@ -202,6 +185,10 @@ class CameraAnalysis:
         )
 
 
+def _left(box_runs: Iterable[TrackletBoxRun]) -> dict[int, tuple[int, int]]:
+    return {run.number: (int(run.frames[-1]), int(run.times_us[-1])) for run in box_runs}
+
+
 def is_whole(boxes: Boxes, size: tuple[float, float]) -> NDArray[np.bool_]:
     """Which boxes ``(N, 4)`` end inside a picture of ``size``: height, width; the head may be cut off."""
     height, width = size
@@ -213,32 +200,13 @@ def stand(boxes: Boxes) -> NDArray[np.float32]:
     return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3], boxes[:, 3] - boxes[:, 1]], axis=1)
 
 
-def find_feet(frame: Frame, tracked: TrackedBoxes, floor: GivenFloor | None = None) -> Iterator[TrackletFeet]:
+def find_feet(
+    frame: Frame, box_runs: Iterable[TrackletBoxRun], floor: GivenFloor | None = None
+) -> Iterator[TrackletFeet]:
     """Where those stand whose box is in the picture as a whole; ``floor`` in parts of the picture."""
     height, width = frame.image.shape[:2]
     seen = None if floor is None else floor.in_pixels((height, width))
-    whole = is_whole(tracked.boxes, (height, width))
-    times_us = np.array([frame.time_us], np.int64)
-    for number, box in zip(np.array(tracked.numbers)[whole].tolist(), tracked.boxes[whole], strict=True):
-        yield TrackletFeet(number, times_us, stand(box[None]), seen)
-
-
-def _box_run(
-    number: int, frames: Sequence[int], times_us: Sequence[int], boxes: Boxes, scores: Sequence[float]
-) -> TrackletBoxRun:
-    return TrackletBoxRun(
-        number, np.array(frames, np.int32), np.array(times_us, np.int64), boxes, np.array(scores, np.float32)
-    )
-
-
-def _bridge(number: int, known: _Tracklet, frame: Frame, box: Boxes, score: float) -> TrackletBoxRun:
-    """The tracklet's new box, with the frames since the last one filled in where they are few."""
-    gap = frame.index - known.frame
-    if not 1 < gap <= LONGEST_GAP:
-        return _box_run(number, (frame.index,), (frame.time_us,), box[None], (score,))
-    parts = np.arange(1, gap + 1) / gap
-    boxes = known.box[None] + (box - known.box)[None] * parts[:, None].astype(np.float32)
-    boxes[-1] = box
-    times = [known.time_us + round((frame.time_us - known.time_us) * part) for part in parts.tolist()]
-    frames = range(known.frame + 1, frame.index + 1)
-    return _box_run(number, frames, times, boxes.astype(np.float32), [min(known.score, score)] * (gap - 1) + [score])
+    for run in box_runs:
+        whole = is_whole(run.boxes, (height, width))
+        if whole.any():
+            yield TrackletFeet(run.number, run.times_us[whole], stand(run.boxes[whole]), seen)

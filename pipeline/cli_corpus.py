@@ -191,7 +191,7 @@ def _video_parts(site: SiteData, fps: float) -> VideoParts:
     """What the site is configured with; a data folder alone knows that from its last run."""
     from reid_pipeline.pipeline.corpus_video import VideoParts
     from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
-    from reid_pipeline.pipeline.tracker import TrackerSettings
+    from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 
     data_dir = site.database.data_dir
     detector = build_detector(str(site.settings.get("detector.model", "bundled")), WEAK_SCORE, data_dir=data_dir)

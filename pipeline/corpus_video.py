@@ -22,7 +22,8 @@ from reid_pipeline.pipeline.head_blur import FrameHeads
 from reid_pipeline.pipeline.protocols import Detector, Encoder, Pending
 from reid_pipeline.pipeline.sampling import SampleGrid
 from reid_pipeline.pipeline.sources import SourceInfo, SourceSpec, build_source, check_source, fingerprint
-from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+from reid_pipeline.pipeline.tracker import PersonTracker
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 from reid_pipeline.pipeline.views import cut
 from reid_pipeline.storage.corpus_records import CorpusCrop, CorpusOrigin, ImportedTracklet
 from reid_pipeline.storage.corpus_store import CorpusStore

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from reid_pipeline.pipeline.camera_analysis import TrackletBoxRun
+from reid_pipeline.pipeline.box_runs import TrackletBoxRun
 from reid_pipeline.pipeline.events import Event, EventFile
 from reid_pipeline.storage.corpus_records import CollectedCrop
 from reid_pipeline.storage.records import (

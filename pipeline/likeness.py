@@ -5,6 +5,7 @@ people look; what sticks out of it is the same person. `judge_pairs` does it in 
 
 1. Looks are centred in each camera, and a similarity is expressed in deviations above what both tracklets have in
    common with strangers of the other's camera. That takes out each camera's light and people who resemble everybody.
+   Strangers are all but the nearest; once all steps are done it is known better who is none, and they are done again.
 2. Each look is averaged with its reciprocal neighbours: one bad view is outvoted.
 3. These similarities are a mixture of strangers (a gamma distribution, as they lean to the right) and the same person
    (a normal one), fitted to all pairs. That gives a first probability.
@@ -35,6 +36,7 @@ Labels = NDArray[np.int64]
 
 _FEW: Final = 8  # tracklets of a camera; with fewer, all cameras together tell what is usual
 _NEAREST: Final = 3  # likely the same person: left out of what is usual
+_SAME: Final = 0.25  # probability from which more of them are
 _NEIGHBOURS: Final = 6
 _RECIPROCAL: Final = 12  # neighbours of which those that agree are compared
 _SMOOTHED: Final = 4
@@ -130,11 +132,17 @@ def judge_pairs(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> Pai
         apart: ``(N, N)``, symmetric: pairs that are certainly two people.
     """
     centred = _centred(looks, cameras)
+    first = _judge(centred, cameras, apart, None)
+    return _judge(centred, cameras, apart, first.probability >= _SAME)
+
+
+def _judge(centred: Matrix, cameras: Labels, apart: Mask, same: Mask | None) -> PairJudgement:
+    """Judges pairs of centred looks ``(N, D)``; ``same`` as in `normalise_similarity`."""
     similarity = centred @ centred.T
-    own = normalise_similarity(similarity, cameras)
+    own = normalise_similarity(similarity, cameras, same)
     expanded = _with_neighbours(centred, own)
     pairs = np.triu(~apart, 1)
-    together = normalise_similarity(expanded @ expanded.T, cameras)[pairs]
+    together = normalise_similarity(expanded @ expanded.T, cameras, same)[pairs]
     mixture = fit_mixture(together)
     features = np.stack([np.ones_like(own), own, shared_neighbours(similarity)], axis=-1)
     weights = fit_logistic(features[pairs], mixture.probability(together))
@@ -185,16 +193,28 @@ def find_apart(cameras: Labels, first_us: Labels, last_us: Labels) -> Mask:
     return np.asarray(begun & begun.T & (cameras[:, None] == cameras[None]))
 
 
-def normalise_similarity(similarity: Matrix, cameras: Labels) -> Matrix:
-    """A similarity ``(N, N)`` in deviations above what is usual for both tracklets in the other's camera."""
+def normalise_similarity(similarity: Matrix, cameras: Labels, same: Mask | None = None) -> Matrix:
+    """A similarity ``(N, N)`` in deviations above what is usual for both tracklets in the other's camera.
+
+    Args:
+        similarity: Of all pairs.
+        cameras: ``(N,)``.
+        same: ``(N, N)``, who is likely the same person: as many of the nearest are left out of what is usual, and some
+            in any case.
+    """
     mean, deviation = np.empty_like(similarity), np.empty_like(similarity)
     everywhere = np.ones(len(cameras), bool)
     for camera in np.unique(cameras):
         there = cameras == camera
-        sample = np.sort(similarity[:, there if there.sum() >= _FEW else everywhere], axis=1)
-        usual = sample[:, : max(sample.shape[1] - _NEAREST, 2)]
-        mean[:, there] = usual.mean(axis=1)[:, None]
-        deviation[:, there] = np.maximum(usual.std(axis=1), 1e-3)[:, None]
+        compared = there if there.sum() >= _FEW else everywhere
+        sample = np.sort(similarity[:, compared], axis=1)
+        nearest = (
+            np.full(len(sample), _NEAREST) if same is None else np.maximum(same[:, compared].sum(axis=1), _NEAREST)
+        )
+        kept = np.maximum(sample.shape[1] - nearest, 2)
+        usual = np.arange(sample.shape[1]) < kept[:, None]
+        mean[:, there] = sample.mean(axis=1, where=usual)[:, None]
+        deviation[:, there] = np.maximum(sample.std(axis=1, where=usual), 1e-3)[:, None]
     above = (similarity - mean) / deviation
     return np.asarray((above + above.T) / 2, np.float64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -85,12 +85,17 @@ class TrackedBoxes:
         boxes: ``(N, 4) float32``, as detected.
         scores: ``(N,) float32``.
         ended: Numbers of tracklets that ended with this frame and will never return.
+        unsure: Numbers of tracklets that have crossed others and may be somebody else since.
+        handed: Pairs (one, other): it has come out that what was given to `one` while it was unsure was `other`, an
+            open tracklet or one that begins with this frame.
     """
 
     numbers: tuple[int, ...]
     boxes: Boxes
     scores: Scores
     ended: tuple[int, ...]
+    unsure: frozenset[int] = frozenset()
+    handed: tuple[tuple[int, int], ...] = ()
 
 
 class Appearance(Protocol):
@@ -173,10 +178,12 @@ class TrackletUpdate:
         frame: Number of the frame.
         time_us: Its capture time.
         started: New tracklets (number, first frame).
-        seen: Tracklets in this frame, new ones among them.
+        seen: Tracklets that were there until this frame, new ones among them; not those of which it is uncertain.
         views: New views, of tracklets that are seen or that end.
         ended: Tracklets that will never be seen again.
         feet: Where tracklets that are seen or that end stood since the last update that said so; not of every frame.
+        began_us: When new tracklets were seen first, where that was before this frame.
+        left: Frame and capture time in which tracklets that end were seen last, where that has come out only now.
     """
 
     camera: str
@@ -187,6 +194,8 @@ class TrackletUpdate:
     views: tuple[TrackletView, ...]
     ended: tuple[int, ...]
     feet: tuple[TrackletFeet, ...] = ()
+    began_us: Mapping[int, int] = field(default_factory=dict)
+    left: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

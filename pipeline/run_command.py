@@ -55,7 +55,8 @@ from reid_pipeline.pipeline.sources import (
 )
 from reid_pipeline.pipeline.stop_signals import stop_on_signals
 from reid_pipeline.pipeline.summary import RunTimes, print_summary, summarise
-from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+from reid_pipeline.pipeline.tracker import PersonTracker
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 from reid_pipeline.pipeline.tracks import TracksOf, days_between, write_tracks
 from reid_pipeline.pipeline.upkeep import Upkeep
 from reid_pipeline.pipeline.video import AnnotatedVideo
@@ -280,12 +281,8 @@ class _Site:
             max_frames=self._options.max_frames,
             after_frame=state.frames_committed,
         )
-        feed = CameraFeed(
-            name,
-            partial(build_source, spec),
-            feed_settings,
-            on_state=partial(self._signals.camera_changed, name),
-        )
+        changed = partial(self._signals.camera_changed, name)
+        feed = CameraFeed(name, partial(build_source, spec), feed_settings, on_state=changed)
         settings = TrackerSettings(min_confidence=self._settings.detector.min_confidence)
         tracker = PersonTracker(settings, self._repository.next_number(name))
         return Camera(

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
@@ -266,10 +266,11 @@ class Run:
         if camera.first_us is None:
             camera.first_us = frame.time_us
         boxes = dict(zip(result.tracked.numbers, result.tracked.boxes.tolist(), strict=True))
+        first_us = result.update.began_us
         for number, first_frame in result.update.started:
             camera.identities[number] = None
             journal.start_tracklet(
-                NewTracklet(camera.name, number, camera.source_id, self._run_id, first_frame, frame.time_us)
+                NewTracklet(camera.name, number, camera.source_id, self._run_id, first_frame, first_us[number])
             )
             journal.tell(new_event(result.update, number, boxes[number]))
         journal.add_boxes(camera.name, result.box_runs)
@@ -300,9 +301,11 @@ class Run:
         """Ends the tracklets of all cameras and notes which sources were read to their end."""
         updates: list[TrackletUpdate] = []
         for camera in self._cameras:
-            views, update = camera.analysis.close()
+            last = camera.analysis.close()
+            update = last.update
             decisions = self._associator.update(update)
-            journal.add_views(views)
+            journal.add_boxes(camera.name, last.box_runs)
+            journal.add_views(last.views)
             self._note_decisions(decisions, update, journal)
             _tell_zones(camera, camera.zones.end(update.ended), journal)
             _note_ends(camera, update, journal)
@@ -311,8 +314,9 @@ class Run:
             if camera.video is not None:
                 camera.video.close()
         if self._cameras:
-            last = replace(max(updates, key=attrgetter("time_us")), started=(), seen=(), views=(), ended=(), feet=())
-            self._note_decisions(self._associator.close(), last, journal)
+            end = max(updates, key=attrgetter("time_us"))
+            nobody = TrackletUpdate(end.camera, end.frame, end.time_us, (), (), (), ())
+            self._note_decisions(self._associator.close(), nobody, journal)
         self._tell_camera_events(journal)
 
     def _was_read_to_end(self, camera: Camera) -> bool:

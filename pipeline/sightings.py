@@ -123,9 +123,11 @@ class Sightings:
         """Takes in the next frame of any camera."""
         for number, _ in update.started:
             key = (update.camera, number)
-            self._open[key] = Sighting(key, update.time_us, update.time_us)
+            self._open[key] = Sighting(key, update.began_us.get(number, update.time_us), update.time_us)
         for number in update.seen:
             self._open[update.camera, number].last_us = update.time_us
+        for number, (_, time_us) in update.left.items():
+            self._open[update.camera, number].last_us = time_us
         for view in update.views:
             self._open[update.camera, view.number].add(view.embedding, view.quality)
         for feet in update.feet:

@@ -19,7 +19,7 @@ class SteadyTime:
     _lag_us: dict[str, int] = field(default_factory=dict)
 
     def steady(self, update: TrackletUpdate) -> TrackletUpdate:
-        """The update with its time, and those of the feet in it, as late as need be."""
+        """The update with all times in it as late as need be."""
         camera, last_us = update.camera, self._last_us.get(update.camera, update.time_us)
         lag_us = 0
         if update.time_us < last_us:
@@ -29,4 +29,6 @@ class SteadyTime:
         if not lag_us:
             return update
         feet = tuple(replace(each, times_us=each.times_us + lag_us) for each in update.feet)
-        return replace(update, time_us=update.time_us + lag_us, feet=feet)
+        began_us = {number: time_us + lag_us for number, time_us in update.began_us.items()}
+        left = {number: (frame, time_us + lag_us) for number, (frame, time_us) in update.left.items()}
+        return replace(update, time_us=update.time_us + lag_us, feet=feet, began_us=began_us, left=left)

@@ -23,57 +23,9 @@ from reid_pipeline.pipeline.datatypes import Detections
 from reid_pipeline.pipeline.matching import Matrix, assign, covered, iou
 from reid_pipeline.pipeline.motion import BoxMotion
 from reid_pipeline.pipeline.protocols import Appearance, TrackedBoxes
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class TrackerSettings:
-    """How detections are joined. The defaults are meant for every scene.
-
-    Attributes:
-        min_confidence: A detection this sure (0-1) starts a tracklet and chooses first; weaker ones only continue one.
-        min_overlap: IoU with the predicted box from which a strong detection may continue a tracklet.
-        min_weak_overlap: The same for a weak detection.
-        sure_overlap: IoU below which a match must also look right.
-        confirm_frames: Sightings after which a tracklet is believed and gets its number.
-        weak_memory_frames: Frames unseen after which weak detections no longer continue a tracklet.
-        memory_frames: Frames unseen after which a tracklet has ended.
-        refresh_frames: Age at which the stored look of a tracklet is taken anew.
-        looks_weight: Weight of looks beside IoU where they are compared.
-        full_odds: Log-odds of `LookOdds` from which looks have that weight.
-        veto_odds: Log-odds below which a badly fitting match is refused.
-        doubt_odds: Log-odds below which a clean box looks like somebody else than the tracklet.
-        change_looks: So many such looks in a row end the tracklet: it has been passed on.
-        doubt_frames: Age at which the look is taken again after such a one.
-        most_doubts: Looks after a crossing that leave it unclear who it is; after more, it stays who it was.
-        relink_odds: Log-odds from which a tracklet that motion has lost is found again.
-        relink_reach: How far from its expected place, in standard deviations.
-        relink_growth: Largest ratio of heights between then and now.
-        max_covered: Part of a box (0-1) that another may cover before its look is not worth storing.
-        look_blend: Share of the old look when a new one comes in.
-    """
-
-    min_confidence: float = 0.4
-    min_overlap: float = 0.2
-    min_weak_overlap: float = 0.3
-    sure_overlap: float = 0.6
-    confirm_frames: int = 3
-    weak_memory_frames: int = 2
-    memory_frames: int = 30
-    refresh_frames: int = 20
-    looks_weight: float = 0.5
-    full_odds: float = 6.0
-    veto_odds: float = NOBODY
-    doubt_odds: float = -1.0
-    change_looks: int = 2
-    doubt_frames: int = 4
-    most_doubts: int = 5
-    relink_odds: float = 1.0
-    relink_reach: float = 5.0
-    relink_growth: float = 1.6
-    max_covered: float = 0.35
-    look_blend: float = 0.8
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +38,14 @@ class _Track:
     look: Look | None = None
     look_age: int = 0
     doubts: int = 0  # looks in a row that are somebody else's
+    rough: bool = False  # since its last look it can have been passed on: it was hidden, or its box leapt
     rivals: list[_Track] = field(default_factory=list)  # whom it has crossed since it was last seen to be itself
+    evidence: dict[_Track, float] = field(default_factory=dict)  # log-odds of unclear looks since: itself, and these
+
+    @property
+    def unsure(self) -> bool:
+        """Whether this may be somebody else since it was last sure, or nobody."""
+        return bool(self.rivals or self.doubts or self.weak_hits)
 
 
 class _Frame:
@@ -118,10 +77,12 @@ class PersonTracker:
         self._motion = BoxMotion()
         self._tracks: list[_Track] = []
         self._odds = LookOdds()
+        self._handed: list[tuple[int, int]] = []  # in the present frame, see `TrackedBoxes`
 
     def update(self, detections: Detections, appearance: Appearance | None) -> TrackedBoxes:
         """Takes the next frame's detections, best first; see `protocols.Tracker`."""
         self._step()
+        self._handed = []
         overlap = iou(self._motion.boxes, detections.boxes)
         frame = _Frame(self._tracks, overlap, detections.scores >= self._settings.min_confidence)
         looks = Looks(detections.boxes, appearance)
@@ -142,7 +103,9 @@ class PersonTracker:
         columns = [column for _, column in shown]
         ended = passed_on + self._forget()
         self._start(frame, detections)
-        return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended)
+        unsure = frozenset(track.number for track in self._tracks if track.number is not None and track.unsure)
+        handed = tuple(self._handed)
+        return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended, unsure, handed)
 
     def forget_looks(self) -> None:
         """See `protocols.Tracker`."""
@@ -240,6 +203,8 @@ class PersonTracker:
             self._motion.correct(rows, detections.boxes[columns])
         for row, column in frame.pairs:
             track = self._tracks[row]
+            fits = frame.overlap[row, column] >= self._settings.sure_overlap and frame.strong[column]
+            track.rough |= bool(track.rivals) or track.unseen > 1 or not fits
             track.unseen = 0
             track.hits += 1
             track.weak_hits = 0 if frame.strong[column] else track.weak_hits
@@ -282,10 +247,10 @@ class PersonTracker:
     def _ask(self, track: _Track, look: Look, columns: Mapping[int, int], looks: Looks) -> None:
         """Compares the look of a track with its own and with those of whom it has crossed."""
         rivals = track.rivals
-        crossed = judge(self._odds_of(track, look), [self._odds_of(each, look) for each in rivals])
+        crossed = judge(*self._weigh(track, look))
         rival = rivals[crossed.rival]
         if crossed.finding is Finding.ITSELF:
-            track.doubts = 0
+            track.doubts, track.evidence = 0, {}
             for each in rivals:
                 each.rivals = [other for other in each.rivals if other is not track]
         else:
@@ -294,6 +259,14 @@ class PersonTracker:
             track.rivals = []
         if crossed.finding is Finding.RIVAL and self._has_swapped(track, rival, crossed.gain, columns, looks):
             self._swap(self._tracks.index(track), self._tracks.index(rival))
+
+    def _weigh(self, track: _Track, look: Look) -> tuple[float, list[float]]:
+        """The log-odds of a track and of its rivals, by this look and by those before it that left it unclear."""
+        before = track.evidence.get(track, 0.0)
+        track.evidence = {
+            each: track.evidence.get(each, before) + self._odds_of(each, look) for each in (track, *track.rivals)
+        }
+        return track.evidence[track], [track.evidence[each] for each in track.rivals]
 
     def _has_swapped(self, track: _Track, rival: _Track, gain: float, columns: Mapping[int, int], looks: Looks) -> bool:
         """Whether two have changed places, where one looks like the other: if that one is in sight, it is asked too."""
@@ -312,6 +285,8 @@ class PersonTracker:
     def _swap(self, row: int, other: int) -> None:
         """Gives two tracks each other's places and boxes."""
         one, two = self._tracks[row], self._tracks[other]
+        if one.number is not None and two.number is not None and one.shown and two.shown:
+            self._handed += [(one.number, two.number)] + ([] if two.unseen else [(two.number, one.number)])
         self._tracks[row], self._tracks[other] = two, one
         one.unseen, two.unseen = two.unseen, one.unseen
         one.rivals = [each for each in one.rivals if each is not two]
@@ -347,15 +322,18 @@ class PersonTracker:
         track.look_age = 0
         if track.look is not None and odds is not None and odds >= NOBODY:
             self._odds.learn_same(float(track.look @ look))
-        if odds is None or odds >= self._settings.doubt_odds:
-            track.look, track.doubts = self._blend(track.look, look), 0
+        limit = self._settings.doubt_odds if track.rough else NOBODY
+        if odds is None or odds >= limit:
+            track.look, track.doubts, track.rough = self._blend(track.look, look), 0, False
             return None
         track.doubts += 1
         if track.doubts < self._settings.change_looks:
             return None
         ended, track.number = track.number, self._next_number
         self._next_number += 1
-        track.look, track.doubts = look, 0
+        track.look, track.doubts, track.rough = look, 0, False
+        if ended is not None and track.shown:
+            self._handed.append((ended, track.number))
         return ended
 
     def _is_stale(self, track: _Track) -> bool:

@@ -1,4 +1,4 @@
-"""The quick first look at very many vectors: four bits for two numbers, compared in the registers of the processor.
+"""The quick first look at very many vectors: four bits for four numbers, compared in the registers of the processor.
 
 A product quantiser whose inverted lists are cameras. What it says is good enough to choose some hundred of a million,
 which are then compared by more.
@@ -22,7 +22,7 @@ from reid_pipeline.storage.vector_index import Ids, Mask, Vectors
 QUICK_ROWS: Final = 16_384  # fewer are as well compared by eight bits
 _SAMPLE: Final = 8_192
 _BITS: Final = 4
-_NUMBERS: Final = 2  # that share the bits
+_NUMBERS: Final = 4  # that share the bits
 
 
 def is_quick(rows: int, dim: int) -> bool:

@@ -26,8 +26,8 @@ from reid_pipeline.storage.vector_index import Entries, Ids, IndexFilter, Mask, 
 from reid_pipeline.storage.vector_quick import QuickCodes, build_quick, is_quick, rows_mask
 
 _ROWS_AT_ONCE: Final = 16_384
-_LIKELY: Final = 4  # times as many as are to be near: the quick codes put the nearest among so many
-_DENSE: Final = 0.4  # part of the rows of some cameras from which the quick codes of all are compared sooner
+_LIKELY: Final = 12  # times as many as are to be near: the quick codes put the nearest among so many
+_DENSE: Final = 0.6  # part of the rows of some cameras from which the quick codes of all are compared sooner
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -119,14 +121,16 @@ def test_a_tracklet_that_ends_gives_its_last_view(camera):
     assert views == [(5, 1, 1)]  # it was due by its time
     camera.frame(30, {100: 0.9})
     camera.frame(31, {100: 0.9})
-    views, update = camera.analysis.close()
+    last = camera.analysis.close()
+    views, update = last.views, last.update
     assert [view.number for view in views] == [2]
     assert (update.frame, update.time_us, update.ended) == (31, 31 * STEP_US, (2,))
     assert [view.number for view in update.views] == [2]
 
 
 def test_close_without_any_frame(camera):
-    views, update = camera.analysis.close()
+    last = camera.analysis.close()
+    views, update = last.views, last.update
     assert views == ()
     assert (update.started, update.seen, update.views, update.ended) == ((), (), (), ())
 
@@ -167,3 +171,79 @@ def test_no_head_is_in_a_view_or_left_in_the_frame():
             crop = cut(expected, np.array(view.box, np.float32))
             np.testing.assert_array_equal(view.embedding, MeanColourEncoder().encode([store_pixels(crop)[1]])[0])
     assert (image != PICTURE).any()
+
+
+class UnsureTracker(LaneTracker):
+    """Is unsure of everybody in some frames."""
+
+    def __init__(self, frames):
+        super().__init__()
+        self._frames = frames
+        self._index = 0
+
+    def update(self, detections, appearance):
+        self._index += 1
+        tracked = super().update(detections, appearance)
+        return replace(tracked, unsure=frozenset(tracked.numbers if self._index in self._frames else ()))
+
+
+@pytest.fixture
+def doubtful():
+    camera = Camera()
+    camera.analysis = CameraAnalysis("hall", UnsureTracker(range(3, 26)), MeanColourEncoder(), camera.clock)
+    return camera
+
+
+def test_who_is_unsure_is_not_seen_until_it_is_sure(doubtful):
+    results = [doubtful.frame(index, {0: 0.9}) for index in range(1, 27)]
+    assert [result.update.seen for result in results] == [(1,), (1,), *[()] * 23, (1,)]
+    assert results[-1].box_runs[0].frames.tolist() == list(range(3, 27))
+
+
+def test_where_the_unsure_stood_is_told_when_they_are_sure(doubtful):
+    updates = [doubtful.frame(index, {10: 0.9}).update for index in range(1, 27)]
+    told = [(update.frame, feet.times_us.tolist()) for update in updates for feet in update.feet]
+    later = [index * STEP_US for index in range(3, 27)]
+    assert told == [(1, [STEP_US]), (2, [2 * STEP_US]), (26, later)]
+
+
+def test_what_is_unsure_is_no_view(doubtful):
+    results = [doubtful.frame(index, {0: 0.5 if index < 3 else 0.9}) for index in range(1, 26)]
+    assert [view.frame for result in results for view in result.views] == [1]
+
+
+def test_a_tracklet_that_ends_unsure_was_there_until_its_last_box(doubtful):
+    for index in range(1, 5):
+        doubtful.frame(index, {0: 0.9})
+    results = [doubtful.frame(index) for index in range(5, 30)]
+    [(update, runs)] = [(result.update, result.box_runs) for result in results if result.update.ended]
+    assert (update.ended, update.seen, update.left) == ((1,), (), {1: (4, 4 * STEP_US)})
+    assert [run.frames.tolist() for run in runs] == [[3, 4]]
+
+
+def test_the_end_of_the_run_gives_out_what_waits(doubtful):
+    for index in range(1, 5):
+        doubtful.frame(index, {0: 0.9})
+    last = doubtful.analysis.close()
+    assert [run.frames.tolist() for run in last.box_runs] == [[3, 4]]
+    assert (last.update.ended, last.update.left) == ((1,), {1: (4, 4 * STEP_US)})
+
+
+def test_a_tracklet_has_begun_where_its_trail_does():
+    camera = Camera()
+    camera.analysis = CameraAnalysis("hall", LateTracker(), MeanColourEncoder(), camera.clock)
+    results = [camera.frame(index, {2 * index: 0.9}) for index in range(1, 5)]
+    update = results[-1].update
+    assert (update.started, update.began_us, update.time_us) == (((1, 1),), {1: STEP_US}, 4 * STEP_US)
+    assert results[-1].box_runs[0].frames.tolist() == [1, 2, 3, 4]
+
+
+class LateTracker(LaneTracker):
+    """Shows nobody before the fourth frame."""
+
+    _index = 0
+
+    def update(self, detections, appearance):
+        self._index += 1
+        none = Detections(detections.boxes[:0], detections.scores[:0])
+        return super().update(detections if self._index > 3 else none, appearance)

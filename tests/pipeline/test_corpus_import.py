@@ -19,7 +19,7 @@ from reid_pipeline.pipeline.corpus_video import VideoParts, import_videos
 from reid_pipeline.pipeline.errors import InputError
 from reid_pipeline.pipeline.models import build_detector, build_encoder
 from reid_pipeline.pipeline.replay_journeys import find_stretches, parse_name
-from reid_pipeline.pipeline.tracker import TrackerSettings
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 from reid_pipeline.storage.corpus_store import CorpusStore
 from reid_pipeline.storage.database import open_database
 from tests.pipeline.builders import real_data

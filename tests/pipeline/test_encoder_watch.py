@@ -16,7 +16,8 @@ from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
 from reid_pipeline.pipeline.gallery import Gallery
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.runner import Camera, Run, Signals
-from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+from reid_pipeline.pipeline.tracker import PersonTracker
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 from reid_pipeline.pipeline.two_pass import TwoPassAssociator
 from reid_pipeline.storage.records import EventType
 from tests.pipeline.builders import MeanColourEncoder

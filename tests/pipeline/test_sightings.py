@@ -204,3 +204,12 @@ def test_who_is_there_beside_what_is_known(kept):
     ]
     assert not closed.meets(still[0])
     assert still[0].meets(replace(still[0], first_us=10**12))
+
+
+def test_a_tracklet_counts_from_its_trail_to_its_last_box(kept):
+    began = replace(update("hall", 5, [7], started=[7], views=[(7, EAST, 0.9)]), began_us={7: 3 * SECOND_US})
+    kept.note(began)
+    kept.decide([assign(7, 3)])
+    kept.note(replace(update("hall", 12, ended=[7]), left={7: (8, 8 * SECOND_US)}))
+    [known] = kept.known()
+    assert (known.first_us, known.last_us) == (3 * SECOND_US, 8 * SECOND_US)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from reid_pipeline.pipeline.box_runs import BoxRuns
 from reid_pipeline.pipeline.crossings import NOBODY
-from reid_pipeline.pipeline.datatypes import Detections
-from reid_pipeline.pipeline.tracker import PersonTracker, TrackerSettings
+from reid_pipeline.pipeline.datatypes import Detections, Frame
+from reid_pipeline.pipeline.tracker import PersonTracker, _Track
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 
 MEMORY, CONFIRM = TrackerSettings().memory_frames, TrackerSettings().confirm_frames
 RED, GREEN, BLUE = np.eye(3, 8, dtype=np.float32)  # looks of three people
@@ -389,3 +391,77 @@ def test_who_has_crossed_keeps_the_look_from_before_until_both_are_seen_again():
     play(tracker, [[*swapped, Person(max(x, 76), BLUE)] for x in range(300, -100, -8)])
     shown = play(tracker, standing(12, Person(0, GREEN), Person(60, RED), Person(300, BLUE)))
     assert last_numbers(shown)[:2] == [2, 1]
+
+
+def see(tracker, people):
+    """One frame; the boxes by number with what the tracker says, and the detections."""
+    boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
+    looks = {tuple(person.box): person.look for person in people}
+    detections = Detections(boxes, np.array([person.score for person in people], np.float32))
+    return detections, tracker.update(detections, lambda boxes: np.array([looks[tuple(box)] for box in boxes]))
+
+
+@pytest.mark.parametrize("people", [crowd, walkers])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_said_of_the_unsure_fits_to_the_rest(make_tracker, people, seed):
+    tracker, known = make_tracker(), set()
+    for each in people(seed):
+        ordered = sorted(each, key=lambda person: -person.score)
+        _, tracked = see(tracker, ordered)
+        assert tracked.unsure <= known | set(tracked.numbers)
+        for one, other in tracked.handed:
+            assert one in known
+            assert other in known | set(tracked.numbers)
+            assert one != other
+        known |= set(tracked.numbers)
+
+
+@pytest.mark.parametrize("speed", [3, 4, 6])
+def test_boxes_of_a_crossing_are_stored_for_whom_they_show(speed):
+    """Motion lets the two pass; as soon as looks tell, what waited goes to whom it belongs."""
+    tracker, runs, stored = PersonTracker(TrackerSettings()), BoxRuns(), {1: {}, 2: {}}
+    away = [abs(step * speed) for step in range(-200 // speed, 200 // speed)]
+    left_of = {}  # by frame: where the one on the left is
+    for index, people in enumerate(meeting(away)):
+        left_of[index] = people[0].x
+        detections, tracked = see(tracker, people)
+        frame = Frame("hall", index, index * 125_000, np.zeros((2, 2, 3), np.uint8), 0.0)
+        given = [*runs.take(frame, detections, tracked), *(runs.end(tracker.close()) if index == len(away) - 1 else [])]
+        for run in given:
+            stored[run.number] |= dict(zip(run.frames.tolist(), run.boxes[:, 0].tolist(), strict=True))
+    apart = [index for index, x in enumerate(away) if x > 20]
+    assert {number: sorted(boxes) for number, boxes in stored.items()} == {
+        key: list(range(len(away))) for key in (1, 2)
+    }
+    assert [stored[1][index] for index in apart] == [left_of[index] for index in apart]
+
+
+def test_who_is_weakly_seen_is_unsure_until_seen_well_again():
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(5, Person(0, RED)))
+    assert see(tracker, [Person(0, RED, score=0.3)])[1].unsure == {1}
+    assert see(tracker, [Person(0, RED)])[1].unsure == frozenset()
+
+
+def test_looks_that_are_unclear_one_by_one_are_weighed_together():
+    """Whom it has crossed later begins with what speaks for itself so far: neither ahead nor behind."""
+    tracker = PersonTracker(TrackerSettings())
+    track, first, second = (_Track(look=look) for look in (RED, GREEN, BLUE))
+    look = mixed(RED, RED, GREEN)
+    own, rival, later = (tracker._odds_of(each, look) for each in (track, first, second))
+    assert len({own, rival, later}) == 3
+    track.rivals = [first]
+    assert tracker._weigh(track, look) == (own, [rival])
+    assert tracker._weigh(track, look) == (2 * own, [2 * rival])
+    track.rivals = [first, second]
+    together, others = tracker._weigh(track, look)
+    assert [together, *others] == pytest.approx([3 * own, 3 * rival, 2 * own + later])
+
+
+def test_a_change_of_light_does_not_end_a_tracklet():
+    """Who was in plain sight all the time is not somebody else because of one look that differs somewhat."""
+    tracker = PersonTracker(TrackerSettings(refresh_frames=5, doubt_frames=2))
+    play(tracker, standing(60, Person(0, RED), Person(400, BLUE)))
+    other = mixed(RED, RED, GREEN, GREEN, GREEN)
+    shown = play(tracker, standing(40, Person(0, other), Person(400, BLUE)))
+    assert last_numbers(shown) == [1, 2]

@@ -290,10 +290,10 @@ class TestSegments:
         segment = build_segment(entries)
         everybody, missed = segment.select(EVERYBODY), 0
         for query in units(rng, 20, 64):
-            rows, alike = segment.near(query, 40, everybody)
+            rows, alike = segment.near(query, 104, everybody)
             right = segment.arrays.ids[rows[np.argsort(-alike)[:10]]]
             missed += len(set(np.argsort(-(entries.vectors @ query))[:10] + 1) - set(right.tolist()))
-            assert len(rows) == 40
+            assert len(rows) == 104
         assert missed < 20 * 10 * 0.05
 
     def test_shared_between_threads(self, small, monkeypatch):
@@ -377,7 +377,7 @@ def test_joined_entries_are_in_order():
 
 
 def test_rows_far_down_a_long_list_are_overwritten():
-    vectors = np.random.default_rng(0).standard_normal((140_000, 2)).astype(np.float32)
+    vectors = np.random.default_rng(0).standard_normal((140_000, 4)).astype(np.float32)
     starts = np.array([0, len(vectors)])
     quick = vector_quick.build_quick(vectors, starts)
     erased, others = [5, len(vectors) - 1], [6, len(vectors) - 2]
