@@ -244,10 +244,8 @@ class TestASecondRun:
             assert site.run("--max-frames", "40") == 0
         for camera in WALKS:
             frames, whole = site.tracks(camera).keys.frames, done.tracks(camera).keys.frames
-            assert len(frames) < len(whole)  # each tracklet needs three sightings
-            assert set(frames) <= set(whole)
-            counts, limit = np.bincount(frames, minlength=FRAMES + 1), np.bincount(whole, minlength=FRAMES + 1)
-            assert (counts <= limit).all()
+            # A tracklet needs three sightings, but the first two are found again.
+            np.testing.assert_array_equal(np.sort(frames), np.sort(whole))
 
     def test_again_replaces_what_was_found_with_new_numbers(self, site):
         assert site.run() == 0
