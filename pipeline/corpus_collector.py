@@ -67,7 +67,8 @@ class CorpusCollector:
         if not due:
             return ()
         height, width = frame.image.shape[:2]
-        good = shows_person(tracked.boxes, tracked.scores, (height, width))
+        certain = np.array([number not in tracked.unsure for number in tracked.numbers])
+        good = certain & shows_person(tracked.boxes, tracked.scores, (height, width))
         qualities = shape_quality(tracked.boxes, tracked.scores, (height, width)).tolist()
         found = []
         for row in due:

@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.corpus_collector import MOST, CorpusCollector, difference, shows_person, spacing_us
+from reid_pipeline.pipeline.corpus_collector import (
+    MOST,
+    RETRY_US,
+    CorpusCollector,
+    difference,
+    shows_person,
+    spacing_us,
+)
 from reid_pipeline.pipeline.datatypes import Frame
 from reid_pipeline.pipeline.protocols import TrackedBoxes
 from reid_pipeline.pipeline.views import cut, encode_jpeg
@@ -32,11 +39,11 @@ class Camera:
         self.collector = CorpusCollector("hall")
         self.index = 0
 
-    def see(self, time_us, *boxes, numbers=(1,), image=None, scores=None, ended=()):
+    def see(self, time_us, *boxes, numbers=(1,), image=None, scores=None, ended=(), unsure=()):
         self.index += 1
         image = noise(self.index) if image is None else image
         scores = np.array([0.9] * len(boxes) if scores is None else scores, np.float32)
-        tracked = TrackedBoxes(numbers, np.array(boxes, np.float32).reshape(-1, 4), scores, ended)
+        tracked = TrackedBoxes(numbers, np.array(boxes, np.float32).reshape(-1, 4), scores, ended, frozenset(unsure))
         found = self.collector.collect(Frame("hall", self.index, time_us, image, 0.0), tracked)
         return [each.number for each in found]
 
@@ -141,3 +148,9 @@ def test_a_tracklet_that_ended_is_forgotten(camera):
 
 def test_a_frame_without_people_gives_nothing(camera):
     assert camera.see(0, numbers=()) == []
+
+
+def test_nobody_is_taken_while_it_is_unsure_who_it_is(camera):
+    """Crops of one tracklet are taken for one person by whoever learns from them."""
+    assert camera.see(0, GOOD, unsure=[1]) == []
+    assert camera.see(RETRY_US, GOOD) == [1]
