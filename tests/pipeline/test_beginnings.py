@@ -65,7 +65,7 @@ def test_few_frames_may_be_missing(beginnings, missed, found):
 
 
 def test_the_speed_carries_over_a_missing_frame(beginnings):
-    note(beginnings, 1, {24: 0.5})  # too far from 44, were it not for the speed
+    note(beginnings, 1, {24: 0.5, 46: 0.0})  # too far from 44, were it not for the speed
     note(beginnings, 2, {})
     note(beginnings, 3, {44: 0.5})
     note(beginnings, 4, {54: 0.5})

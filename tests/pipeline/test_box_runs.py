@@ -166,3 +166,13 @@ def test_a_trail_does_not_reach_back_to_before_somebody_was_lost_there(site):
         site.frame(frame, {}, others=[122])
     site.frame(6, {2: 120})
     assert sorted(site.boxes[2]) == [4, 5, 6]
+
+
+def test_nobody_gets_boxes_from_before_the_last_that_was_given_out(site):
+    site.frame(1, {1: 100, 2: 160})
+    site.frame(2, {1: 130, 2: 158}, unsure=[1])  # the largest jump, but the other one was in sight still
+    site.frame(3, {1: 134}, unsure=[1])
+    site.frame(4, {2: 138}, unsure=[1], handed=[(1, 2)])
+    site.end(1)
+    assert site.boxes[1] == {1: 100, 2: 130}
+    assert site.boxes[2] == {1: 160, 2: 158, 3: 134, 4: 138}

@@ -160,6 +160,12 @@ class TestSteadyTime:
         assert made == [100, 110, 110, 120, 120, 195, 219, 230, 240]
         assert steady.steady(TrackletUpdate("b", 1, 10, (), (), (), ())).time_us == 10
 
+    def test_beginnings_and_ends_go_with_it(self):
+        steady = SteadyTime()
+        steady.steady(TrackletUpdate("a", 1, 100, (), (), (), ()))
+        late = steady.steady(TrackletUpdate("a", 2, 40, (), (), (), (), began_us={7: 30}, left={5: (1, 20)}))
+        assert (late.time_us, late.began_us, late.left) == (100, {7: 90}, {5: (1, 80)})
+
     def test_feet_go_with_it(self):
         steady = SteadyTime()
         steady.steady(TrackletUpdate("a", 1, 100, (), (), (), ()))

@@ -87,6 +87,20 @@ class TestNormalising:
         expected = [[(above(a, b) + above(b, a)) / 2 for b in range(24)] for a in range(24)]
         np.testing.assert_allclose(normalise_similarity(similarity, cameras), expected, atol=1e-12)
 
+    def test_whoever_is_likely_the_same_is_not_what_is_usual(self):
+        rng = np.random.default_rng(2)
+        similarity, cameras = rng.normal(size=(20, 20)), np.zeros(20, int)
+        similarity = similarity + similarity.T
+        same = np.zeros((20, 20), bool)
+        same[:6, :6] = True  # six of one person: more than are left out in any case
+
+        def above(row, column):
+            usual = sorted(similarity[row])[: 20 - max(int(same[row].sum()), 3)]
+            return (similarity[row, column] - np.mean(usual)) / np.std(usual)
+
+        expected = [[(above(a, b) + above(b, a)) / 2 for b in range(20)] for a in range(20)]
+        np.testing.assert_allclose(normalise_similarity(similarity, cameras, same), expected, atol=1e-12)
+
 
 class TestMixture:
     SHAPE, PLACE, SCALE, SHARE, MEAN, DEVIATION = 9.0, -3.0, 0.35, 0.03, 6.0, 1.0

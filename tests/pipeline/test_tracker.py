@@ -421,14 +421,17 @@ def test_boxes_of_a_crossing_are_stored_for_whom_they_show(speed):
     """Motion lets the two pass; as soon as looks tell, what waited goes to whom it belongs."""
     tracker, runs, stored = PersonTracker(TrackerSettings()), BoxRuns(), {1: {}, 2: {}}
     away = [abs(step * speed) for step in range(-200 // speed, 200 // speed)]
-    left_of = {}  # by frame: where the one on the left is
+    left_of, unsure, handed = {}, set(), set()  # by frame: where the one on the left is
     for index, people in enumerate(meeting(away)):
         left_of[index] = people[0].x
         detections, tracked = see(tracker, people)
+        unsure |= tracked.unsure
+        handed |= set(tracked.handed)
         frame = Frame("hall", index, index * 125_000, np.zeros((2, 2, 3), np.uint8), 0.0)
         given = [*runs.take(frame, detections, tracked), *(runs.end(tracker.close()) if index == len(away) - 1 else [])]
         for run in given:
             stored[run.number] |= dict(zip(run.frames.tolist(), run.boxes[:, 0].tolist(), strict=True))
+    assert (unsure, handed) == ({1, 2}, {(1, 2), (2, 1)})
     apart = [index for index, x in enumerate(away) if x > 20]
     assert {number: sorted(boxes) for number, boxes in stored.items()} == {
         key: list(range(len(away))) for key in (1, 2)
@@ -459,9 +462,19 @@ def test_looks_that_are_unclear_one_by_one_are_weighed_together():
 
 
 def test_a_change_of_light_does_not_end_a_tracklet():
-    """Who was in plain sight all the time is not somebody else because of one look that differs somewhat."""
+    """Who was in plain sight all the time is not somebody else because of looks that differ somewhat."""
     tracker = PersonTracker(TrackerSettings(refresh_frames=5, doubt_frames=2))
     play(tracker, standing(60, Person(0, RED), Person(400, BLUE)))
-    other = mixed(RED, RED, GREEN, GREEN, GREEN)
+    likenesses = np.linspace(0, 1, 200)
+    odds = np.array([tracker._odds.log_odds(float(likeness)) for likeness in likenesses])
+    likeness = likenesses[np.abs(odds - NOBODY * 0.6).argmin()]
+    other = likeness * RED + np.sqrt(1 - likeness**2) * GREEN
     shown = play(tracker, standing(40, Person(0, other), Person(400, BLUE)))
     assert last_numbers(shown) == [1, 2]
+
+
+def test_what_a_tracklet_had_that_was_passed_on_is_the_new_ones():
+    tracker = PersonTracker(TrackerSettings(refresh_frames=20, doubt_frames=4))
+    play(tracker, standing(30, Person(0, RED), Person(400, BLUE)))
+    handed = [see(tracker, [Person(0, GREEN), Person(400, BLUE)])[1].handed for _ in range(26)]
+    assert [each for each in handed if each] == [((1, 3),)]
