@@ -72,6 +72,13 @@ def test_the_speed_carries_over_a_missing_frame(beginnings):
     assert places(beginnings.trail(5 * STEP_US, box(64))) == [(1, 24), (3, 44), (4, 54)]
 
 
+def test_the_speed_carries_on_where_steps_are_long(beginnings):
+    note(beginnings, 1, {10: 0.5})
+    note(beginnings, 2, {34: 0.5})
+    note(beginnings, 3, {52: 0.5})
+    assert places(beginnings.trail(4 * STEP_US, box(64))) == [(1, 10), (2, 34), (3, 52)]
+
+
 def test_a_trail_does_not_reach_back_for_ever(beginnings):
     frames = 2 * REACH_US // STEP_US
     for frame in range(frames):
