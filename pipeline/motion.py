@@ -5,7 +5,8 @@ papers (proportional to the box height, no correlation between coordinates) the 
 independent two-by-two filters, which close into a few array operations for all boxes together.
 
 Source: R. Kalman, 1960; noise weights 1/20 and 1/160 from Wojke et al., "Simple Online and Realtime Tracking with a
-Deep Association Metric", 2017, section 2.1 and code.
+Deep Association Metric", 2017, section 2.1 and code; more noise for weaker detections after Du et al., "GIAOTracker",
+2021, section 3.3, here for the size alone.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_pipeline.pipeline.datatypes import Boxes
+from reid_pipeline.pipeline.datatypes import Boxes, Scores
 
 POSITION_NOISE = 1 / 20  # standard deviation of a measured coordinate, in box heights
+UNSURE_SIZE = 5.0  # times so much for the size of a box that nothing is certain of
 VELOCITY_NOISE = 1 / 160  # growth of the velocity's standard deviation per frame, in box heights
 
 State = NDArray[np.float64]
@@ -90,11 +92,21 @@ class BoxMotion:
         self._covariance = self._covariance + self._velocity_variance
         self._velocity_variance = self._velocity_variance + (VELOCITY_NOISE * height) ** 2
 
-    def correct(self, rows: NDArray[np.intp], boxes: Boxes) -> None:
-        """Tells the filters ``rows (K,)`` what was measured: ``boxes (K, 4)``."""
+    def correct(self, rows: NDArray[np.intp], boxes: Boxes, sureness: Scores) -> None:
+        """Tells the filters what was measured.
+
+        The less sure a box is, the less its size is believed: of who is half hidden a detector may see the half.
+
+        Args:
+            rows: ``(K,)``, which filters.
+            boxes: ``(K, 4)``, what was measured.
+            sureness: ``(K,)``, 0-1, how far the sizes are to be believed.
+        """
         innovation = to_centres(boxes) - self.position[rows]
         variance, covariance = self._variance[rows], self._covariance[rows]
-        total = variance + (POSITION_NOISE * self.position[rows, 3:4]) ** 2
+        noise = np.full((len(rows), 4), POSITION_NOISE)
+        noise[:, 2:] *= (UNSURE_SIZE - (UNSURE_SIZE - 1.0) * sureness)[:, None]
+        total = variance + (noise * self.position[rows, 3:4]) ** 2
         gain, velocity_gain = variance / total, covariance / total
         self.position[rows] += gain * innovation
         self.velocity[rows] += velocity_gain * innovation

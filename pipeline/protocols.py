@@ -82,7 +82,7 @@ class TrackedBoxes:
 
     Attributes:
         numbers: Tracklet number of each box, counted from 1 in one camera.
-        boxes: ``(N, 4) float32``, as detected.
+        boxes: ``(N, 4) float32``, as detected; where a detection is too weak to say where somebody ends, as expected.
         scores: ``(N,) float32``.
         ended: Numbers of tracklets that ended with this frame and will never return.
         unsure: Numbers of tracklets that have crossed others and may be somebody else since.

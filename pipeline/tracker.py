@@ -11,7 +11,7 @@ Aharon et al., "BoT-SORT", 2022, for motion and looks in one cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.appearance import Look, LookOdds, Looks
 from reid_pipeline.pipeline.crossings import NOBODY, Finding, find_crossing, is_swap, judge
-from reid_pipeline.pipeline.datatypes import Detections
+from reid_pipeline.pipeline.datatypes import Boxes, Detections, Scores
 from reid_pipeline.pipeline.matching import Matrix, assign, covered, iou
 from reid_pipeline.pipeline.motion import BoxMotion
 from reid_pipeline.pipeline.protocols import Appearance, TrackedBoxes
-from reid_pipeline.pipeline.tracker_settings import TrackerSettings
+from reid_pipeline.pipeline.tracker_settings import WEAKEST, TrackerSettings
 
 Mask = NDArray[np.bool_]
 
@@ -100,12 +100,12 @@ class PersonTracker:
         for row, _ in shown:
             self._tracks[row].shown = True
         numbers = tuple(self._tracks[row].number or 0 for row, _ in shown)
-        columns = [column for _, column in shown]
+        boxes, scores = self._boxes_of(shown, detections)
         ended = passed_on + self._forget()
         self._start(frame, detections)
         unsure = frozenset(track.number for track in self._tracks if track.number is not None and track.unsure)
         handed = tuple(self._handed)
-        return TrackedBoxes(numbers, detections.boxes[columns], detections.scores[columns], ended, unsure, handed)
+        return TrackedBoxes(numbers, boxes, scores, ended, unsure, handed)
 
     def forget_looks(self) -> None:
         """See `protocols.Tracker`."""
@@ -119,6 +119,13 @@ class PersonTracker:
         self._motion.keep(np.zeros(len(self._tracks), bool))
         self._tracks = []
         return numbers
+
+    def _boxes_of(self, shown: Sequence[tuple[int, int]], detections: Detections) -> tuple[Boxes, Scores]:
+        """The boxes of pairs (track, detection): as detected, or as expected where the detection is hardly any."""
+        rows, columns = [row for row, _ in shown], [column for _, column in shown]
+        scores = detections.scores[columns]
+        guessed = (scores < self._settings.guess_below)[:, None]
+        return np.where(guessed, self._motion.boxes[rows], detections.boxes[columns]), scores
 
     def _step(self) -> None:
         self._motion.predict(np.array([track.unseen > 0 for track in self._tracks], bool))
@@ -200,7 +207,8 @@ class PersonTracker:
     def _accept(self, frame: _Frame, detections: Detections) -> None:
         if frame.pairs:
             rows, columns = np.array(frame.pairs).T
-            self._motion.correct(rows, detections.boxes[columns])
+            sureness = np.clip((detections.scores[columns] - WEAKEST) / (self._settings.sure_size - WEAKEST), 0.0, 1.0)
+            self._motion.correct(rows, detections.boxes[columns], sureness)
         for row, column in frame.pairs:
             track = self._tracks[row]
             fits = frame.overlap[row, column] >= self._settings.sure_overlap and frame.strong[column]

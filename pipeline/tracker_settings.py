@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from reid_pipeline.pipeline.crossings import NOBODY
+
+WEAKEST: Final = 0.1  # score of a detection of which nothing is certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,8 @@ class TrackerSettings:
         min_confidence: A detection this sure (0-1) starts a tracklet and chooses first; weaker ones only continue one.
         min_overlap: IoU with the predicted box from which a strong detection may continue a tracklet.
         min_weak_overlap: The same for a weak detection.
+        sure_size: Score from which the size of a box is believed as it is.
+        guess_below: Score below which a tracklet's box is where it is expected to be, not where it was detected.
         sure_overlap: IoU below which a match must also look right.
         confirm_frames: Sightings after which a tracklet is believed and gets its number.
         weak_memory_frames: Frames unseen after which weak detections no longer continue a tracklet.
@@ -36,11 +41,13 @@ class TrackerSettings:
 
     min_confidence: float = 0.4
     min_overlap: float = 0.2
-    min_weak_overlap: float = 0.3
+    min_weak_overlap: float = 0.45
+    sure_size: float = 0.5
+    guess_below: float = 0.3
     sure_overlap: float = 0.6
     confirm_frames: int = 3
     weak_memory_frames: int = 2
-    memory_frames: int = 30
+    memory_frames: int = 20
     refresh_frames: int = 20
     looks_weight: float = 0.5
     full_odds: float = 6.0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_pipeline.pipeline.motion import BoxMotion, to_centres, to_corners
+from reid_pipeline.pipeline.motion import UNSURE_SIZE, BoxMotion, to_centres, to_corners
 
 POSITION, VELOCITY = 1 / 20, 1 / 160  # noise weights of the paper
 
@@ -22,9 +22,10 @@ class MatrixFilter:
         noise = np.diag([(POSITION * self.mean[3]) ** 2] * 4 + [(VELOCITY * self.mean[3]) ** 2] * 4)
         self.covariance = step @ self.covariance @ step.T + noise
 
-    def correct(self, centre):
+    def correct(self, centre, sureness):
         observe = np.eye(4, 8)
-        noise = np.eye(4) * (POSITION * self.mean[3]) ** 2
+        times = 1 + (UNSURE_SIZE - 1) * (1 - sureness)
+        noise = np.diag([1, 1, times**2, times**2]) * (POSITION * self.mean[3]) ** 2
         gain = self.covariance @ observe.T @ np.linalg.inv(observe @ self.covariance @ observe.T + noise)
         self.mean = self.mean + gain @ (centre - observe @ self.mean)
         self.covariance = (np.eye(8) - gain @ observe) @ self.covariance
@@ -50,9 +51,10 @@ def test_agrees_with_a_matrix_filter():
             each.predict(not was_seen)
         seen = random.random(3) < 0.7
         rows = np.flatnonzero(seen)
-        motion.correct(rows, boxes[rows])
+        sureness = random.random(3)
+        motion.correct(rows, boxes[rows], sureness[rows])
         for row in rows:
-            slow[row].correct(to_centres(boxes)[row])
+            slow[row].correct(to_centres(boxes)[row], sureness[row])
         np.testing.assert_allclose(motion.position, [each.mean[:4] for each in slow], rtol=1e-9)
         np.testing.assert_allclose(motion.velocity, [each.mean[4:] for each in slow], atol=1e-9)
         np.testing.assert_allclose(motion.spread, [np.sqrt(each.covariance[0, 0]) for each in slow], rtol=1e-9)
@@ -72,9 +74,22 @@ def test_a_steady_walk_is_foreseen():
     for _ in range(60):
         box = box + np.float32([4, 2, 4, 2])
         motion.predict(np.array([False]))
-        motion.correct(np.array([0]), box)
+        motion.correct(np.array([0]), box, np.ones(1))
     motion.predict(np.array([False]))
     np.testing.assert_allclose(motion.boxes, box + np.float32([4, 2, 4, 2]), atol=0.2)
+
+
+def test_who_is_half_hidden_keeps_the_size():
+    whole, half = np.array([[0, 0, 40, 100]], np.float32), np.array([[0, 0, 20, 60]], np.float32)
+    believed, doubted = BoxMotion(), BoxMotion()
+    for motion, sureness in ((believed, 1.0), (doubted, 0.0)):
+        motion.add(whole)
+        for box, trust in ((whole, 1.0), (whole, 1.0), (whole, 1.0), (half, sureness)):
+            motion.predict(np.array([False]))
+            motion.correct(np.array([0]), box, np.array([trust]))
+    assert believed.position[0, 3] < 80
+    assert doubted.position[0, 3] > 95
+    np.testing.assert_array_equal(believed.position[0, :2], doubted.position[0, :2])  # where it is, is believed
 
 
 def test_unseen_boxes_keep_their_size_and_grow_unsure():
@@ -92,7 +107,7 @@ def test_keep_and_restart_touch_only_their_rows():
     motion = BoxMotion()
     motion.add(boxes)
     motion.predict(np.zeros(3, bool))
-    motion.correct(np.arange(3), boxes + 3)
+    motion.correct(np.arange(3), boxes + 3, np.ones(3))
     motion.keep(np.array([True, False, True]))
     kept = motion.position[1].copy(), motion.velocity[1].copy()
     moved = np.array([[500, 0, 540, 100]], np.float32)
@@ -115,7 +130,7 @@ def test_a_kept_filter_goes_on_as_if_it_had_been_alone():
             if step == 0:
                 motion.add(seen)
             motion.predict(np.zeros(len(motion), bool))
-            motion.correct(np.arange(len(motion)), seen)
+            motion.correct(np.arange(len(motion)), seen, np.ones(len(motion)))
         if step == 10:
             together.keep(np.array([False, True, True]))
     np.testing.assert_array_equal(together.position[1:], alone.position)
@@ -127,5 +142,5 @@ def test_no_box_at_all():
     motion = BoxMotion()
     motion.add(np.empty((0, 4), np.float32))
     motion.predict(np.empty(0, bool))
-    motion.correct(np.empty(0, int), np.empty((0, 4), np.float32))
+    motion.correct(np.empty(0, int), np.empty((0, 4), np.float32), np.empty(0))
     assert motion.boxes.shape == (0, 4)

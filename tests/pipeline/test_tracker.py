@@ -446,6 +446,16 @@ def test_who_is_weakly_seen_is_unsure_until_seen_well_again():
     assert see(tracker, [Person(0, RED)])[1].unsure == frozenset()
 
 
+@pytest.mark.parametrize(("score", "believed"), [(0.2, False), (0.3, True), (0.9, True)])
+def test_a_box_that_is_hardly_detected_is_where_it_is_expected(score, believed):
+    tracker = PersonTracker(TrackerSettings())
+    play(tracker, standing(10, Person(0, RED)), with_looks=False)
+    half = Person(0, RED, score=score, height=60)
+    boxes = see(tracker, [half])[1].boxes
+    assert (boxes[0] == half.box).all() == believed
+    assert believed or boxes[0, 3] - boxes[0, 1] > 80  # of 100, where 60 are in sight
+
+
 def test_looks_that_are_unclear_one_by_one_are_weighed_together():
     """Whom it has crossed later begins with what speaks for itself so far: neither ahead nor behind."""
     tracker = PersonTracker(TrackerSettings())
