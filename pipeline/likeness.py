@@ -11,8 +11,7 @@ people look; what sticks out of it is the same person. `judge_pairs` does it in 
    (a normal one), fitted to all pairs. That gives a first probability.
 4. A logistic regression learns it from the similarity of the two looks themselves and from the neighbours that they
    share. The two together are more telling than either, and where the first probability is all but one it goes on
-   telling good pairs from better ones. As averaging finds too many pairs, its odds are brought down to the number
-   that a mixture of the similarities before step 2 finds.
+   telling good pairs from better ones.
 
 Sources: scores normalised on both sides after Matejka et al., "Analysis of Score Normalization in Multilingual Speaker
 Recognition", 2017; neighbours averaged after Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human
@@ -146,12 +145,9 @@ def _judge(centred: Matrix, cameras: Labels, apart: Mask, same: Mask | None) -> 
     mixture = fit_mixture(together)
     features = np.stack([np.ones_like(own), own, shared_neighbours(similarity)], axis=-1)
     weights = fit_logistic(features[pairs], mixture.probability(together))
-    plain = fit_mixture(own[pairs])
-    usual = float(logit(min(mixture.share, plain.share)))
-    # Averaging makes neighbours of strangers too; without it is seen how many pairs are one person in truth.
-    surplus = float(logit(mixture.share)) - usual
-    log_odds = np.clip(features @ weights - surplus, usual - _DOUBT, _CERTAIN)
-    return PairJudgement(np.asarray(log_odds, np.float64), mixture, _count_standouts(own[pairs], plain))
+    log_odds = np.clip(features @ weights, float(logit(mixture.share)) - _DOUBT, _CERTAIN)
+    standouts = _count_standouts(own[pairs], fit_mixture(own[pairs]))
+    return PairJudgement(np.asarray(log_odds, np.float64), mixture, standouts)
 
 
 def judge_if_telling(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> PairJudgement | None:
