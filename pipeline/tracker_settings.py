@@ -47,7 +47,7 @@ class TrackerSettings:
     sure_overlap: float = 0.6
     confirm_frames: int = 3
     weak_memory_frames: int = 2
-    memory_frames: int = 20
+    memory_frames: int = 30
     refresh_frames: int = 20
     looks_weight: float = 0.5
     full_odds: float = 6.0
