@@ -190,7 +190,8 @@ def _check_name(camera: str | None) -> None:
 def _video_parts(site: SiteData, fps: float) -> VideoParts:
     """What the site is configured with; a data folder alone knows that from its last run."""
     from reid_pipeline.pipeline.corpus_video import VideoParts
-    from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
+    from reid_pipeline.pipeline.datatypes import WEAK_SCORE
+    from reid_pipeline.pipeline.models import build_detector, build_encoder
     from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 
     data_dir = site.database.data_dir

@@ -9,6 +9,7 @@ numbers and tracklet numbers count from 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 Scores = NDArray[np.float32]
 Embeddings = NDArray[np.float32]
+
+WEAK_SCORE: Final = 0.1  # detections that score less are noise; ByteTrack's lower threshold
 
 Walk = NDArray[np.float64]
 """Feet of one tracklet ``(M, 4)``: seconds, x, y and body height in pixels, in the order of time."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from reid_pipeline.pipeline.datatypes import WEAK_SCORE
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.model_names import find_model
@@ -14,8 +15,6 @@ from reid_pipeline.pipeline.ultralytics_export import export_detector
 from reid_pipeline.storage.errors import ModelError
 from reid_pipeline.storage.model_card import load_model
 from reid_pipeline.storage.model_registry import ModelRegistry
-
-WEAK_SCORE: Final = 0.1  # weaker detections are noise; ByteTrack's lower threshold
 
 _ULTRALYTICS_NAME: Final = re.compile(r"yolo(?!x)[a-z0-9_-]*")
 

@@ -23,6 +23,7 @@ from reid_pipeline.pipeline.associator_factory import EmbeddingSpace, build_asso
 from reid_pipeline.pipeline.calibration import refit_calibration
 from reid_pipeline.pipeline.camera_analysis import CameraAnalysis
 from reid_pipeline.pipeline.corpus_collector import CorpusCollector
+from reid_pipeline.pipeline.datatypes import WEAK_SCORE
 from reid_pipeline.pipeline.detector import GraphDetector
 from reid_pipeline.pipeline.encoder import GraphEncoder
 from reid_pipeline.pipeline.encoder_watch import Change, EncoderWatch
@@ -35,7 +36,7 @@ from reid_pipeline.pipeline.live_state import live_state
 from reid_pipeline.pipeline.live_view import LiveView
 from reid_pipeline.pipeline.lookout import build_lookout
 from reid_pipeline.pipeline.model_names import serving_encoder
-from reid_pipeline.pipeline.models import WEAK_SCORE, build_detector, build_encoder
+from reid_pipeline.pipeline.models import build_detector, build_encoder
 from reid_pipeline.pipeline.monitor import StageClock
 from reid_pipeline.pipeline.outlets import build_outlets
 from reid_pipeline.pipeline.progress import RunProgress

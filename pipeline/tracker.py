@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from reid_pipeline.pipeline.appearance import Look, LookOdds, Looks
 from reid_pipeline.pipeline.crossings import NOBODY, Finding, find_crossing, is_swap, judge
-from reid_pipeline.pipeline.datatypes import Boxes, Detections, Scores
+from reid_pipeline.pipeline.datatypes import WEAK_SCORE, Boxes, Detections, Scores
 from reid_pipeline.pipeline.matching import Matrix, assign, covered, iou
 from reid_pipeline.pipeline.motion import BoxMotion
 from reid_pipeline.pipeline.protocols import Appearance, TrackedBoxes
-from reid_pipeline.pipeline.tracker_settings import WEAKEST, TrackerSettings
+from reid_pipeline.pipeline.tracker_settings import TrackerSettings
 
 Mask = NDArray[np.bool_]
 
@@ -207,8 +207,8 @@ class PersonTracker:
     def _accept(self, frame: _Frame, detections: Detections) -> None:
         if frame.pairs:
             rows, columns = np.array(frame.pairs).T
-            sureness = np.clip((detections.scores[columns] - WEAKEST) / (self._settings.sure_size - WEAKEST), 0.0, 1.0)
-            self._motion.correct(rows, detections.boxes[columns], sureness)
+            sure = (detections.scores[columns] - WEAK_SCORE) / (self._settings.sure_size - WEAK_SCORE)
+            self._motion.correct(rows, detections.boxes[columns], np.clip(sure, 0.0, 1.0))
         for row, column in frame.pairs:
             track = self._tracks[row]
             fits = frame.overlap[row, column] >= self._settings.sure_overlap and frame.strong[column]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from reid_pipeline.pipeline.crossings import NOBODY
-
-WEAKEST: Final = 0.1  # score of a detection of which nothing is certain
 
 
 @dataclass(frozen=True, slots=True)
