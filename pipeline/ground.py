@@ -38,7 +38,8 @@ _TRUSTED: Final = 1.0  # body heights around feet that fit, where the floor is k
 _MOST_SAMPLES: Final = 20_000  # points of a pair of cameras; the newest meetings count
 _LEAST_ERROR: Final = 0.08  # body heights; boxes tremble
 _FARTHEST: Final = 3.0  # body heights: how far apart two people on one floor stand, about
-_MISLED: Final = 0.05  # part of the meetings of one person where a foot is hidden all the time
+# Part of the meetings of one person where a foot is hidden all the time, or a tracklet has drifted to somebody else.
+_MISLED: Final = 0.05
 
 
 def judge_meetings(

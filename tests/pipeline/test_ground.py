@@ -26,6 +26,13 @@ def test_feet_on_one_spot_are_one_person_without_any_look(seed):
     assert (others < -4.0).sum() >= 4
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_place_alone_never_outweighs_looks_that_are_certain(seed):
+    """Somebody's foot may be hidden all the time, and a tracklet may be partly somebody else's."""
+    walks, cameras = draw_site(seed)
+    assert -5.0 < judge_meetings(walks, cameras, unlike(walks)).min() < -4.0
+
+
 def test_the_same_walks_give_the_same_evidence():
     walks, cameras = draw_site(0)
     first, second = (judge_meetings(walks, cameras, unlike(walks)) for _ in range(2))
