@@ -110,7 +110,7 @@ class CameraAnalysis:
             frame.time_us,
             tuple((run.number, int(run.frames[0])) for run in started),
             tuple(run.number for run in box_runs if run.number not in tracked.ended),
-            tuple(TrackletView(view.number, view.embedding, view.quality) for view in views),
+            _looks_of(views),
             tracked.ended,
             tuple(find_feet(frame, box_runs, self._floor)),
             {run.number: int(run.times_us[0]) for run in started},
@@ -135,8 +135,7 @@ class CameraAnalysis:
         ended = self._tracker.close()
         box_runs = tuple(self._box_runs.end(ended))
         views = self._take_views(self._last[1], ended)
-        looks = tuple(TrackletView(view.number, view.embedding, view.quality) for view in views)
-        update = TrackletUpdate(self._camera, *self._last, (), (), looks, ended, left=_left(box_runs))
+        update = TrackletUpdate(self._camera, *self._last, (), (), _looks_of(views), ended, left=_left(box_runs))
         return LastResult(box_runs, views, update)
 
     def _looks(self, frame: Frame, boxes: Boxes, heads: FrameHeads) -> Embeddings:
@@ -183,6 +182,10 @@ class CameraAnalysis:
             )
             for (number, candidate), (jpeg, _), embedding in zip(chosen, stored, embeddings, strict=True)
         )
+
+
+def _looks_of(views: Iterable[View]) -> tuple[TrackletView, ...]:
+    return tuple(TrackletView(view.number, view.embedding, view.quality) for view in views)
 
 
 def _left(box_runs: Iterable[TrackletBoxRun]) -> dict[int, tuple[int, int]]:
