@@ -11,7 +11,8 @@ people look; what sticks out of it is the same person. `judge_pairs` does it in 
    (a normal one), fitted to all pairs. That gives a first probability.
 4. A logistic regression learns it from the similarity of the two looks themselves and from the neighbours that they
    share. The two together are more telling than either, and where the first probability is all but one it goes on
-   telling good pairs from better ones.
+   telling good pairs from better ones. Among few tracklets step 2 makes neighbours of strangers: then its odds are
+   brought down to the number of pairs that a mixture of the similarities before it finds.
 
 Sources: scores normalised on both sides after Matejka et al., "Analysis of Score Normalization in Multilingual Speaker
 Recognition", 2017; neighbours averaged after Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human
@@ -50,6 +51,10 @@ _FEW_SHARE: Final = 0.1  # part of the pairs that are one person, at most
 _FEW_MOST: Final = 6.0  # log-likelihood ratio
 MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
 MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
+_CROWD: Final = (
+    75.0,
+    150.0,
+)  # tracklets: up to the first, averaging finds too many pairs, from the second on it does not
 _MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
 _MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
 _MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk
@@ -145,9 +150,11 @@ def _judge(centred: Matrix, cameras: Labels, apart: Mask, same: Mask | None) -> 
     mixture = fit_mixture(together)
     features = np.stack([np.ones_like(own), own, shared_neighbours(similarity)], axis=-1)
     weights = fit_logistic(features[pairs], mixture.probability(together))
-    log_odds = np.clip(features @ weights, float(logit(mixture.share)) - _DOUBT, _CERTAIN)
-    standouts = _count_standouts(own[pairs], fit_mixture(own[pairs]))
-    return PairJudgement(np.asarray(log_odds, np.float64), mixture, standouts)
+    plain = fit_mixture(own[pairs])
+    usual = float(logit(mixture.share))
+    surplus = max(usual - float(logit(plain.share)), 0.0) * float(np.interp(len(own), _CROWD, (1.0, 0.0)))
+    log_odds = np.clip(features @ weights - surplus, usual - surplus - _DOUBT, _CERTAIN)
+    return PairJudgement(np.asarray(log_odds, np.float64), mixture, _count_standouts(own[pairs], plain))
 
 
 def judge_if_telling(looks: NDArray[np.float32], cameras: Labels, apart: Mask) -> PairJudgement | None:
