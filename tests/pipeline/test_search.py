@@ -93,10 +93,8 @@ class TestRanking:
         expected.sort(key=lambda each: each[:2])
         found = find(repository, query)
         assert [hit.tracklet for hit in found.hits] == [seen for *_, seen in expected]
-        np.testing.assert_allclose(
-            [-hit.probability for hit in found.hits], [each[0] for each in expected], rtol=1e-4, atol=1e-6
-        )
-        np.testing.assert_allclose([-hit.similarity for hit in found.hits], [each[1] for each in expected], rtol=1e-4)
+        np.testing.assert_allclose([-hit.probability for hit in found.hits], [each[0] for each in expected], rtol=1e-4)
+        np.testing.assert_allclose([-hit.similarity for hit in found.hits], [each[1] for each in expected], atol=1e-6)
         assert found.compared == {MODEL: len(expected)}
 
     def test_the_same_person_comes_first_and_with_evidence(self, repository, crowd):
