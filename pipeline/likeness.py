@@ -51,10 +51,8 @@ _FEW_SHARE: Final = 0.1  # part of the pairs that are one person, at most
 _FEW_MOST: Final = 6.0  # log-likelihood ratio
 MIN_TRACKLETS: Final = 40  # with fewer, what sticks out of the bulk is not told from the bulk
 MIN_PAIRS: Final = 400  # not seen at one time by one camera; about half of those of so many tracklets
-_CROWD: Final = (
-    75.0,
-    150.0,
-)  # tracklets: up to the first, averaging finds too many pairs, from the second on it does not
+# Tracklets: up to the first number averaging finds too many pairs, from the second on it does not.
+_CROWD: Final = (75.0, 150.0)
 _MIN_STANDOUTS: Final = 3.0  # among random looks it was 1.8 at most
 _MIN_SEPARATION: Final = 2.5  # deviations between strangers and the same person
 _MOST_SHARE: Final = 0.15  # part of the pairs that are one person; with more, strangers are not the bulk

@@ -6,7 +6,7 @@ independent two-by-two filters, which close into a few array operations for all 
 
 Source: R. Kalman, 1960; noise weights 1/20 and 1/160 from Wojke et al., "Simple Online and Realtime Tracking with a
 Deep Association Metric", 2017, section 2.1 and code; more noise for weaker detections after Du et al., "GIAOTracker",
-2021, section 3.3, here for the size alone.
+2021, here for the size alone.
 """
 
 from __future__ import annotations
